@@ -1,0 +1,49 @@
+package streamkeeper
+
+import "time"
+
+// IncidentState is where an incident is in its life.
+type IncidentState string
+
+// The states of an incident.
+const (
+	IncidentOpen     IncidentState = "open"
+	IncidentUpdated  IncidentState = "updated"
+	IncidentResolved IncidentState = "resolved"
+)
+
+// IncidentSchema names the form of Incident in JSON and in webhook bodies.
+const IncidentSchema = "streamkeeper.incident/v1"
+
+// Impact is the first breach of a service level: lag in seconds, errors, a loss countdown.
+type Impact struct {
+	Text  string    `json:"text"`
+	Since time.Time `json:"since"`
+}
+
+// Change is something that changed around an incident: a deploy, a config, a topic.
+type Change struct {
+	At   time.Time `json:"at"`
+	Kind string    `json:"kind"`
+	Text string    `json:"text"`
+}
+
+// Incident is one story over time. Its id is minted when it opens and survives a change of cause.
+type Incident struct {
+	Schema       string        `json:"schema"`
+	ID           string        `json:"id"`
+	State        IncidentState `json:"state"`
+	OpenedAt     time.Time     `json:"opened_at"`
+	UpdatedAt    time.Time     `json:"updated_at"`
+	ResolvedAt   *time.Time    `json:"resolved_at"`
+	Severity     Severity      `json:"severity"`
+	Impact       *Impact       `json:"impact"` // nil while nobody is hurt yet (pre-impact)
+	Headline     string        `json:"headline"`
+	Root         Finding       `json:"root"`
+	Consequences []Finding     `json:"consequences"`
+	Symptoms     []Symptom     `json:"symptoms"`
+	Changes      []Change      `json:"changes"`
+	Advice       []Advice      `json:"advice"`
+	Cluster      string        `json:"cluster"`
+	URL          string        `json:"url,omitempty"`
+}

@@ -1,0 +1,51 @@
+package streamkeeper
+
+import "time"
+
+// ReportsSchema names the form of Reports in JSON.
+const ReportsSchema = "streamkeeper.reports/v1"
+
+// HealthState is a cluster's health in one word.
+type HealthState string
+
+// The health states.
+const (
+	Healthy       HealthState = "healthy"
+	Degraded      HealthState = "degraded"
+	Critical      HealthState = "critical"
+	HealthUnknown HealthState = "unknown"
+)
+
+// Health is a score from 0 to 100 (null when it cannot be judged) and its word.
+type Health struct {
+	Score *int        `json:"score"`
+	State HealthState `json:"state"`
+}
+
+// NotJudged is something the diagnosis could not decide, and what would let it.
+type NotJudged struct {
+	What  string `json:"what"`
+	Needs string `json:"needs"`
+}
+
+// Report is what one tick says of one cluster. Findings are sorted by posterior, benign ones last:
+// the first is the answer.
+type Report struct {
+	Cluster         ClusterInfo      `json:"cluster"`
+	GeneratedAt     time.Time        `json:"generated_at"`
+	TickSeconds     float64          `json:"tick_seconds"`
+	Headline        string           `json:"headline"`
+	Health          Health           `json:"health"`
+	Findings        []Finding        `json:"findings"`
+	Symptoms        []Symptom        `json:"symptoms"`
+	Unexplained     []string         `json:"unexplained"`
+	NotJudged       []NotJudged      `json:"not_judged"`
+	Sources         []Source         `json:"sources"`
+	Recommendations []Recommendation `json:"recommendations"`
+}
+
+// Reports is the envelope of `diagnose -o json` and GET /api/v1/reports.
+type Reports struct {
+	Schema  string   `json:"schema"`
+	Reports []Report `json:"reports"`
+}
