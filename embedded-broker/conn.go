@@ -1,0 +1,397 @@
+package broker
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// conn is one client connection: a goroutine that reads and starts requests in order, and one that writes the answers
+// in the same order. Fields above mu are set before serving or atomic.
+type conn struct {
+	id       uint64
+	b        *Broker
+	nc       net.Conn
+	br       *bufio.Reader
+	host     string // the peer's address without its port
+	openedAt time.Time
+	last     times
+	clientID atomic.Pointer[string]
+	software atomic.Pointer[software]
+
+	mu       sync.Mutex
+	changed  sync.Cond  // queue, done, outBytes, fetching or how changed
+	queue    []*pending // unanswered requests, oldest first
+	outBytes int64      // of finished, unwritten responses
+	fetching bool       // a Fetch is in the queue
+	muted    time.Time  // do not read before: the client was told to wait
+	how      string     // connOpen until closed
+	reason   string
+	stop     bool // no more requests are read
+}
+
+type software struct{ name, version string }
+
+// pending is a request and the place of its answer in the order of answers.
+type pending struct {
+	request
+	frame    *frame
+	api      *api
+	corr     int32
+	resp     kmsg.Response // nil with done: nothing to write
+	done     bool
+	finished time.Time
+	size     int64
+}
+
+func newConn(b *Broker, nc net.Conn) *conn {
+	c := &conn{b: b, nc: nc, br: bufio.NewReaderSize(nc, 16<<10), host: hostOf(nc.RemoteAddr()), openedAt: b.now()}
+	c.changed.L = &c.mu
+	return c
+}
+
+// client is the client id of the latest request.
+func (c *conn) client() string {
+	if p := c.clientID.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+// library is what the client said it is in ApiVersions; empty when it does not say.
+func (c *conn) library() (name, version string) {
+	if s := c.software.Load(); s != nil {
+		return s.name, s.version
+	}
+	return "", ""
+}
+
+// rawConn gives access to the socket for TCP_INFO; nil when it is no socket.
+func (c *conn) rawConn() syscall.RawConn {
+	if s, ok := c.nc.(syscall.Conn); ok {
+		if r, err := s.SyscallConn(); err == nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// state is a snapshot; the registry fills in the end of a closed one.
+func (c *conn) state() connState {
+	name, version := c.library()
+	return connState{
+		id: c.id, host: c.host, clientID: c.client(), software: name, softwareVersion: version, openedAt: c.openedAt,
+		lastRequest: timeOf(c.last.request.Load()), lastFetch: timeOf(c.last.fetch.Load()),
+		lastHeartbeat: timeOf(c.last.heartbeat.Load()), lastCommit: timeOf(c.last.commit.Load()), tcp: c.rawConn(),
+	}
+}
+
+// serve reads requests until the connection ends.
+func (c *conn) serve() {
+	var writer sync.WaitGroup
+	writer.Go(c.write)
+	err := c.read()
+	how, reason := ending(err)
+	if err == errStopped {
+		c.drained()
+	}
+	c.close(how, reason)
+	writer.Wait()
+	c.abandon()
+}
+
+// ending tells how a connection ended from the error that ended it.
+func ending(err error) (how, reason string) {
+	var refused *errFrame
+	switch {
+	case errors.Is(err, io.EOF):
+		return connFIN, ""
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return connFIN, "closed inside a frame"
+	case errors.As(err, &refused):
+		return connLocal, refused.reason
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return connRST, ""
+	default:
+		return connLocal, err.Error()
+	}
+}
+
+func (c *conn) read() error {
+	for {
+		if err := c.turn(); err != nil {
+			return err
+		}
+		f, err := c.readFrame()
+		if err != nil {
+			return err
+		}
+		if err := c.start(f); err != nil {
+			return err
+		}
+	}
+}
+
+// turn waits until the connection may bring another request: few enough are unanswered, its answers are being read, and
+// it is not muted.
+func (c *conn) turn() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.how == connOpen && !c.stop && (len(c.queue) >= c.b.limits.inFlight || c.outBytes > c.b.limits.outBytes) {
+		c.changed.Wait()
+	}
+	if d := time.Until(c.muted); d > 0 {
+		c.muted = time.Time{}
+		c.mu.Unlock()
+		select {
+		case <-time.After(d):
+		case <-c.b.ctx.Done():
+		}
+		c.mu.Lock()
+	}
+	if c.how != connOpen || c.stop {
+		return errStopped
+	}
+	return nil
+}
+
+// oneFetch waits until no Fetch of this connection is unanswered: its response may pin memory.
+func (c *conn) oneFetch() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.fetching && c.how == connOpen {
+		c.changed.Wait()
+	}
+	if c.how != connOpen {
+		return errStopped
+	}
+	c.fetching = true
+	return nil
+}
+
+// start decodes a frame and hands it to its handler.
+func (c *conn) start(f *frame) error {
+	p, err := c.decode(f)
+	if err == nil && p.key == keyFetch {
+		err = c.oneFetch()
+	}
+	if err != nil {
+		f.release(false)
+		return err
+	}
+	now := p.received.UnixNano()
+	c.last.request.Store(now)
+	switch p.key {
+	case keyFetch:
+		c.last.fetch.Store(now)
+	case keyHeartbeat, keyConsumerGroupHeartbeat:
+		c.last.heartbeat.Store(now)
+	case keyOffsetCommit:
+		c.last.commit.Store(now)
+	}
+	c.mu.Lock()
+	c.queue = append(c.queue, p)
+	c.mu.Unlock()
+	p.api.handle(c.b, &p.request, p.reply)
+	return nil
+}
+
+// reply is the handler's one answer.
+func (p *pending) reply(resp kmsg.Response) {
+	c := p.conn
+	if resp != nil {
+		resp.SetVersion(p.version)
+	}
+	c.mu.Lock()
+	if p.done {
+		c.mu.Unlock()
+		panic("broker: " + apiName(p.key) + " answered twice")
+	}
+	p.resp, p.done, p.finished = resp, true, time.Now()
+	if s, ok := resp.(sized); ok {
+		p.size = s.payload()
+		c.outBytes += p.size
+	}
+	closed := c.how != connOpen
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	p.frame.release(p.api.raw)
+	if closed {
+		discard(resp)
+	}
+}
+
+// sized is a response that pins memory outside its own encoding until it is written.
+type sized interface {
+	payload() int64
+	// buffers encodes the response without copying its payload: dst is for the fixed parts.
+	buffers(dst []byte) (bufs net.Buffers, grown []byte)
+	discard()
+}
+
+func discard(resp kmsg.Response) {
+	if s, ok := resp.(sized); ok {
+		s.discard()
+	}
+}
+
+// write sends answers in the order of requests until the connection is closed.
+func (c *conn) write() {
+	var buf []byte
+	for {
+		p := c.next()
+		if p == nil {
+			return
+		}
+		var err error
+		buf, err = c.send(p, buf)
+		c.sent(p)
+		if err != nil {
+			how, reason := ending(err)
+			if isTimeout(err) {
+				reason = "the client does not read its answers"
+			}
+			c.close(how, reason)
+			return
+		}
+		if cap(buf) > 1<<20 {
+			buf = nil
+		}
+	}
+}
+
+// next waits for the oldest request's answer; nil when the connection is closed.
+func (c *conn) next() *pending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.how == connOpen && (len(c.queue) == 0 || !c.queue[0].done) {
+		c.changed.Wait()
+	}
+	if c.how != connOpen {
+		return nil
+	}
+	return c.queue[0]
+}
+
+// send writes one answer. buf is scratch memory and is returned, perhaps grown.
+func (c *conn) send(p *pending, buf []byte) ([]byte, error) {
+	if p.resp == nil {
+		return buf, nil
+	}
+	buf = append(buf[:0], 0, 0, 0, 0)
+	buf = binary.BigEndian.AppendUint32(buf, uint32(p.corr))
+	if p.resp.IsFlexible() && p.key != keyAPIVersions {
+		buf = append(buf, 0)
+	}
+	var bufs net.Buffers
+	if s, ok := p.resp.(sized); ok {
+		bufs, buf = s.buffers(buf)
+	} else {
+		buf = p.resp.AppendTo(buf)
+		bufs = net.Buffers{buf}
+	}
+	n := int64(0)
+	for _, b := range bufs {
+		n += int64(len(b))
+	}
+	binary.BigEndian.PutUint32(buf, uint32(n-4))
+	c.nc.SetWriteDeadline(time.Now().Add(slowest(c.b.limits.writeStall, n, writeRate)))
+	_, err := bufs.WriteTo(c.nc)
+	return buf, err
+}
+
+// sent takes an answered request off the queue.
+func (c *conn) sent(p *pending) {
+	discard(p.resp)
+	c.b.telemetry.answered(p, time.Now())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue[0] = nil
+	c.queue = c.queue[1:]
+	c.outBytes -= p.size
+	if p.key == keyFetch {
+		c.fetching = false
+	}
+	c.changed.Broadcast()
+}
+
+// mute makes the connection bring no request for d: what throttle_time_ms asks for, kept by us.
+func (c *conn) mute(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if until := time.Now().Add(d); until.After(c.muted) {
+		c.muted = until
+	}
+}
+
+func (c *conn) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) > 0 && c.how == connOpen
+}
+
+func (c *conn) stopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stop || c.how != connOpen
+}
+
+// stopReading lets the connection answer what it has and read no more.
+func (c *conn) stopReading() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stop {
+		c.stop = true
+		c.changed.Broadcast()
+		c.nc.SetReadDeadline(time.Now())
+	}
+}
+
+// drained waits until everything was answered or the broker gives up.
+func (c *conn) drained() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.how == connOpen && len(c.queue) > 0 {
+		c.changed.Wait()
+	}
+}
+
+// close ends the connection; the first call says how.
+func (c *conn) close(how, reason string) {
+	c.mu.Lock()
+	first := c.how == connOpen
+	if first {
+		c.how, c.reason = how, reason
+		c.changed.Broadcast()
+	}
+	c.mu.Unlock()
+	if !first {
+		return
+	}
+	c.nc.Close()
+	c.b.conns.remove(c, how)
+	c.b.groups.connClosed(c)
+	if reason != "" {
+		c.b.log.Info("connection closed", "remote", c.nc.RemoteAddr().String(), "client", c.client(), "reason", reason)
+	}
+}
+
+// abandon releases answers nobody will read. Requests still being handled release theirs when they reply.
+func (c *conn) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.queue {
+		if p.done {
+			discard(p.resp)
+		}
+	}
+	c.queue, c.outBytes = nil, 0
+}

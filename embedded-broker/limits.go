@@ -1,0 +1,37 @@
+package broker
+
+import "time"
+
+const (
+	defaultMaxFrame = 4 << 20   // largest request of every API but Produce
+	produceMaxFrame = 100 << 20 // Kafka's socket.request.max.bytes
+	minBudget       = 96 << 20
+)
+
+// limits bound one connection in time and space. Tests shorten them.
+type limits struct {
+	idle       time.Duration // a connection without requests is closed after this
+	frameStall time.Duration // no byte of a started frame for so long closes the connection
+	writeStall time.Duration // time a response may take, plus its size over writeRate
+	inFlight   int           // unanswered requests per connection; more stay in the socket
+	outBytes   int64         // bytes of finished, unwritten responses; above it nothing more is read
+	maxProduce int           // largest Produce frame
+}
+
+const (
+	readRate  = 64 << 10 // bytes per second a frame must arrive at, on average, after frameStall
+	tokenRate = 2 << 20  // the same while the frame lives on the budget's reserve
+	writeRate = 1 << 20  // bytes per second a response must leave at, on average, after writeStall
+)
+
+func defaultLimits() limits {
+	return limits{
+		idle: 10 * time.Minute, frameStall: 10 * time.Second, writeStall: 30 * time.Second,
+		inFlight: 128, outBytes: 8 << 20, maxProduce: produceMaxFrame,
+	}
+}
+
+// slowest is how long n bytes may take at rate bytes per second on top of grace.
+func slowest(grace time.Duration, n, rate int64) time.Duration {
+	return grace + time.Duration(float64(n)/float64(rate)*float64(time.Second))
+}
