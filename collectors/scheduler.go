@@ -1,0 +1,163 @@
+package collectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+// Options configure a Scheduler. Only Sink is required.
+type Options struct {
+	Sink   Sink
+	Logger *slog.Logger     // told when a source breaks and when it is back, not each round; nil is silent
+	Now    func() time.Time // the rounds' times; nil is time.Now
+	// Jitter returns a delay in [0, n): it spreads the first rounds, so that many clusters are not asked
+	// in the same instant. Nil is random.
+	Jitter func(n time.Duration) time.Duration
+	// MaxStartDelay bounds the jitter; 0 means one second. Small, because people wait for a first answer.
+	MaxStartDelay time.Duration
+}
+
+// Scheduler runs each collector on its own grid of times. A slow, hanging or panicking collector costs
+// only itself: nothing is shared between them but the sink. A round that overruns makes its collector
+// skip grid points, it never makes rounds overlap or bunch up.
+type Scheduler struct {
+	o       Options
+	mu      sync.Mutex
+	sources []*source
+	running bool
+}
+
+// NewScheduler makes a scheduler without collectors.
+func NewScheduler(o Options) *Scheduler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Jitter == nil {
+		o.Jitter = func(n time.Duration) time.Duration { return rand.N(n) }
+	}
+	if o.MaxStartDelay <= 0 {
+		o.MaxStartDelay = time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Scheduler{o: o}
+}
+
+// Add registers a collector before Run. Each of its rounds ends after every at the latest. It panics
+// when the scheduler runs already or every is not positive: both are wiring mistakes.
+func (s *Scheduler) Add(c Collector, every time.Duration, cluster string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running {
+		panic("collectors: Add after Run")
+	}
+	if every <= 0 {
+		panic(fmt.Sprintf("collectors: %s has no interval", c.Name()))
+	}
+	s.sources = append(s.sources, &source{collector: c, every: every, cluster: cluster})
+}
+
+// Run collects until ctx ends and all rounds have returned. It returns nil then: a failing source is no
+// reason to stop, its error is in Sources.
+func (s *Scheduler) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if s.running {
+		s.mu.Unlock()
+		return errors.New("running the collectors: they run already")
+	}
+	s.running = true
+	sources := slices.Clone(s.sources)
+	s.mu.Unlock()
+
+	var wg sync.WaitGroup
+	for _, src := range sources {
+		wg.Go(func() { s.loop(ctx, src) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// loop runs one collector's rounds on the grid start, start+every, ...
+func (s *Scheduler) loop(ctx context.Context, src *source) {
+	next := s.o.Now().Add(s.o.Jitter(min(src.every, s.o.MaxStartDelay)))
+	timer := time.NewTimer(next.Sub(s.o.Now()))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		s.round(ctx, src)
+		now := s.o.Now()
+		next = next.Add(src.every)
+		if behind := now.Sub(next); behind > 0 {
+			next = next.Add((behind/src.every + 1) * src.every)
+		}
+		timer.Reset(next.Sub(now))
+	}
+}
+
+func (s *Scheduler) round(ctx context.Context, src *source) {
+	now := s.o.Now()
+	rctx, cancel := context.WithTimeout(ctx, src.every)
+	err := collect(rctx, now, src.collector, s.o.Sink)
+	cancel()
+	if ctx.Err() != nil {
+		return // stopping: what a cut round says is about us, not about the source
+	}
+	took := s.o.Now().Sub(now)
+	changed := src.done(now, err)
+	if changed && err != nil {
+		s.o.Logger.Warn("a source fails", "cluster", src.cluster, "source", src.collector.Name(), "error", err)
+	} else if changed {
+		s.o.Logger.Info("a source is back", "cluster", src.cluster, "source", src.collector.Name())
+	}
+	if serr := s.o.Sink.Samples(ctx, src.samples(now, took)); serr != nil {
+		src.done(now, fmt.Errorf("storing what the source says of itself: %w", serr))
+	}
+}
+
+// collect turns a panic into an error: one bad answer of one cluster must not end the others.
+func collect(ctx context.Context, now time.Time, c Collector, sink Sink) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("collecting %s: panic: %v", c.Name(), r)
+		}
+	}()
+	return c.Collect(ctx, now, sink)
+}
+
+// Sources tells, for every collector, how old its last good round is and its last error, ordered by
+// name. FreshSeconds is nil before the first good round.
+func (s *Scheduler) Sources() []streamkeeper.Source { return s.sourcesOf("", true) }
+
+// SourcesOf is Sources for one cluster.
+func (s *Scheduler) SourcesOf(cluster string) []streamkeeper.Source {
+	return s.sourcesOf(cluster, false)
+}
+
+func (s *Scheduler) sourcesOf(cluster string, all bool) []streamkeeper.Source {
+	s.mu.Lock()
+	sources := slices.Clone(s.sources)
+	s.mu.Unlock()
+	now := s.o.Now()
+	var out []streamkeeper.Source
+	for _, src := range sources {
+		if all || src.cluster == cluster {
+			out = append(out, src.state(now))
+		}
+	}
+	slices.SortStableFunc(out, func(a, b streamkeeper.Source) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}

@@ -1,0 +1,66 @@
+package collectors
+
+import (
+	"sync"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+// source is one collector with what is known of its rounds.
+type source struct {
+	collector Collector
+	every     time.Duration
+	cluster   string
+
+	mu     sync.Mutex
+	good   time.Time // the last round without an error
+	err    error     // of the last round
+	rounds int
+	errors int
+}
+
+// done records a round and reports whether the source has just broken or just recovered.
+func (s *source) done(now time.Time, err error) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed = (s.err == nil) != (err == nil)
+	s.rounds++
+	s.err = err
+	if err != nil {
+		s.errors++
+	} else {
+		s.good = now
+	}
+	return changed
+}
+
+func (s *source) state(now time.Time) streamkeeper.Source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := streamkeeper.Source{Name: s.collector.Name(), Kind: s.collector.Kind()}
+	if !s.good.IsZero() {
+		fresh := max(0, now.Sub(s.good).Seconds())
+		out.FreshSeconds = &fresh
+	}
+	if s.err != nil {
+		out.Error = s.err.Error()
+	}
+	return out
+}
+
+// samples is what the collector tells about itself after each round.
+func (s *source) samples(now time.Time, took time.Duration) []streamkeeper.Sample {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	labels := map[string]string{"cluster": s.cluster, "collector": s.collector.Name()}
+	up := 1.0
+	if s.err != nil {
+		up = 0
+	}
+	return []streamkeeper.Sample{
+		{Metric: "streamkeeper_collector_up", Labels: labels, At: now, Value: up},
+		{Metric: "streamkeeper_collector_round_seconds", Labels: labels, At: now, Value: took.Seconds()},
+		{Metric: "streamkeeper_collector_errors_total", Labels: labels, At: now, Value: float64(s.errors)},
+	}
+}
