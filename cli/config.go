@@ -1,0 +1,306 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Config is the whole configuration of `up`: one struct per package, composed here. The commented
+// reference is docs/reference-config.yaml; a test keeps the two equal.
+type Config struct {
+	Data     string          `yaml:"data"`
+	Broker   BrokerConfig    `yaml:"broker"`
+	Diagnose DiagnoseConfig  `yaml:"diagnose"`
+	Series   SeriesConfig    `yaml:"series"`
+	History  HistoryConfig   `yaml:"history"`
+	Notify   NotifyConfig    `yaml:"notify"`
+	Clusters []ClusterConfig `yaml:"clusters"`
+	Rules    []string        `yaml:"rules"`
+	Web      WebConfig       `yaml:"web"`
+	Log      LogConfig       `yaml:"log"`
+}
+
+// BrokerConfig is the bundled broker.
+type BrokerConfig struct {
+	Enabled           bool            `yaml:"enabled"`
+	Name              string          `yaml:"name"`
+	Listen            string          `yaml:"listen"`
+	Advertised        string          `yaml:"advertised"`
+	Nodes             int             `yaml:"nodes"`
+	AutoCreateTopics  bool            `yaml:"auto_create_topics"`
+	DefaultPartitions int32           `yaml:"default_partitions"`
+	MemoryBytes       Bytes           `yaml:"memory_bytes"`
+	MaxConnections    int             `yaml:"max_connections"`
+	MaxPerIP          int             `yaml:"max_connections_per_ip"`
+	Log               BrokerLogConfig `yaml:"log"`
+	Tier              TierConfig      `yaml:"tier"`
+	Group             GroupConfig     `yaml:"group"`
+}
+
+// BrokerLogConfig is the commit log.
+type BrokerLogConfig struct {
+	SegmentBytes  Bytes    `yaml:"segment_bytes"`
+	Flush         string   `yaml:"flush"`
+	FlushInterval Duration `yaml:"flush_interval"`
+}
+
+// TierConfig is the object store and what stays local.
+type TierConfig struct {
+	ObjectStore    string   `yaml:"object_store"`
+	OffloadAfter   Duration `yaml:"offload_after"`
+	LocalBytes     Bytes    `yaml:"local_bytes"`
+	HardLocalBytes Bytes    `yaml:"hard_local_bytes"`
+	SliceBytes     Bytes    `yaml:"slice_bytes"`
+	PoolBytes      Bytes    `yaml:"pool_bytes"`
+}
+
+// GroupConfig bounds what consumer groups may ask for.
+type GroupConfig struct {
+	MinSessionTimeout     Duration `yaml:"min_session_timeout"`
+	MaxSessionTimeout     Duration `yaml:"max_session_timeout"`
+	InitialRebalanceDelay Duration `yaml:"initial_rebalance_delay"`
+}
+
+// DiagnoseConfig is the diagnosis loop.
+type DiagnoseConfig struct {
+	Enabled bool     `yaml:"enabled"`
+	Tick    Duration `yaml:"tick"`
+	SLOLag  Duration `yaml:"slo_lag"`
+}
+
+// SeriesConfig is the embedded measurements.
+type SeriesConfig struct {
+	Path      string   `yaml:"path"`
+	Retention Duration `yaml:"retention"`
+}
+
+// HistoryConfig is where incidents are kept.
+type HistoryConfig struct {
+	URL string `yaml:"url"`
+}
+
+// NotifyConfig is who is told.
+type NotifyConfig struct {
+	Webhooks      []ReceiverConfig `yaml:"webhooks"`
+	Alertmanagers []ReceiverConfig `yaml:"alertmanagers"`
+}
+
+// ReceiverConfig is one address to tell.
+type ReceiverConfig struct {
+	URL     string   `yaml:"url"`
+	Timeout Duration `yaml:"timeout"`
+}
+
+// ClusterConfig is one watched cluster. Brokers are watched through the Kafka protocol; metrics and
+// events are a Streamkeeper broker's own doors, if it is one.
+type ClusterConfig struct {
+	Name    string   `yaml:"name"`
+	Brokers []string `yaml:"brokers"`
+	Metrics []string `yaml:"metrics"` // Prometheus text endpoints to scrape
+	Events  string   `yaml:"events"`  // a Streamkeeper broker's event ring
+	Scrape  Duration `yaml:"scrape"`
+}
+
+// WebConfig is the HTTP side.
+type WebConfig struct {
+	Listen string `yaml:"listen"`
+}
+
+// LogConfig is the process's own log.
+type LogConfig struct {
+	Level string `yaml:"level"`
+}
+
+// Defaults is the configuration of an `up` without any.
+func Defaults() Config {
+	return Config{
+		Data: "data",
+		Broker: BrokerConfig{
+			Enabled: true, Name: "local", Listen: "127.0.0.1:9092", Nodes: 1,
+			AutoCreateTopics: true, DefaultPartitions: 6,
+			MemoryBytes: 256 << 20, MaxConnections: 10000, MaxPerIP: 5000,
+			Log: BrokerLogConfig{SegmentBytes: 64 << 20, Flush: "fsync", FlushInterval: Duration{time.Second}},
+			Tier: TierConfig{
+				OffloadAfter: Duration{10 * time.Minute}, LocalBytes: 4 << 30, HardLocalBytes: 8 << 30,
+				SliceBytes: 1 << 20, PoolBytes: 64 << 20,
+			},
+			Group: GroupConfig{
+				MinSessionTimeout: Duration{6 * time.Second}, MaxSessionTimeout: Duration{30 * time.Minute},
+				InitialRebalanceDelay: Duration{3 * time.Second},
+			},
+		},
+		Diagnose: DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}},
+		Series:   SeriesConfig{Retention: Duration{24 * time.Hour}},
+		Web:      WebConfig{Listen: "127.0.0.1:8080"},
+		Log:      LogConfig{Level: "info"},
+	}
+}
+
+// Validate says what is wrong, all of it, each with the key's path.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
+	if c.Data == "" {
+		bad("data", "name the folder that holds the data")
+	}
+	c.Broker.validate(bad)
+	if c.Diagnose.Tick.Duration < time.Second {
+		bad("diagnose.tick", "%s is too short; 1s or more", c.Diagnose.Tick)
+	}
+	if c.Diagnose.SLOLag.Duration <= 0 {
+		bad("diagnose.slo_lag", "want a positive duration")
+	}
+	if c.Series.Retention.Duration < 10*time.Minute {
+		bad("series.retention", "%s is too short: baselines look back 30m; 1h or more is sensible", c.Series.Retention)
+	}
+	hostPort(bad, "web.listen", c.Web.Listen)
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		bad("log.level", "%q: want debug, info, warn or error", c.Log.Level)
+	}
+	names := map[string]bool{}
+	if c.Broker.Enabled {
+		names[c.Broker.Name] = true
+	}
+	for i, cl := range c.Clusters {
+		cl.validate(bad, fmt.Sprintf("clusters[%d]", i), names)
+		names[cl.Name] = true
+	}
+	for i, r := range slices.Concat(c.Notify.Webhooks, c.Notify.Alertmanagers) {
+		if u, err := url.Parse(r.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			bad(fmt.Sprintf("notify[%d].url", i), "%q: want http://host/path or https://host/path", r.URL)
+		}
+	}
+	if !c.Broker.Enabled && len(c.Clusters) == 0 {
+		bad("clusters", "nothing to watch: enable the broker or name a cluster (--cluster NAME=HOST:PORT)")
+	}
+	return errors.Join(errs...)
+}
+
+func (b *BrokerConfig) validate(bad func(key, format string, args ...any)) {
+	if !b.Enabled {
+		return
+	}
+	hostPort(bad, "broker.listen", b.Listen)
+	if b.Name == "" || strings.ContainsAny(b.Name, "@/") {
+		bad("broker.name", "%q: want a name without @ and /", b.Name)
+	}
+	if b.Nodes != 1 {
+		bad("broker.nodes", "%d: only 1 is supported yet", b.Nodes)
+	}
+	if b.DefaultPartitions < 1 || b.DefaultPartitions > 10000 {
+		bad("broker.default_partitions", "%d: want 1 to 10000", b.DefaultPartitions)
+	}
+	if b.MemoryBytes < 128<<20 {
+		bad("broker.memory_bytes", "%s is too small: one request may be 100 MiB; 128MiB or more", b.MemoryBytes)
+	}
+	if !slices.Contains([]string{"fsync", "interval", "os"}, b.Log.Flush) {
+		bad("broker.log.flush", "%q: want fsync, interval or os", b.Log.Flush)
+	}
+	if b.Log.SegmentBytes < 1<<20 || b.Log.SegmentBytes > 1<<30 {
+		bad("broker.log.segment_bytes", "%s: want 1MiB to 1GiB", b.Log.SegmentBytes)
+	}
+	if b.Tier.HardLocalBytes < b.Tier.LocalBytes {
+		bad("broker.tier.hard_local_bytes", "%s is below broker.tier.local_bytes (%s)", b.Tier.HardLocalBytes, b.Tier.LocalBytes)
+	}
+	if s := b.Tier.ObjectStore; s != "" && !strings.HasPrefix(s, "file://") && !strings.HasPrefix(s, "s3://") {
+		bad("broker.tier.object_store", "%q: want file:///dir or s3://bucket/prefix?endpoint=http://host:port", s)
+	}
+	if b.Group.MinSessionTimeout.Duration <= 0 || b.Group.MaxSessionTimeout.Duration < b.Group.MinSessionTimeout.Duration {
+		bad("broker.group.max_session_timeout", "want 0 < min_session_timeout <= max_session_timeout")
+	}
+}
+
+func (cl *ClusterConfig) validate(bad func(key, format string, args ...any), at string, taken map[string]bool) {
+	switch {
+	case cl.Name == "" || strings.ContainsAny(cl.Name, "@/"):
+		bad(at+".name", "%q: want a name without @ and /", cl.Name)
+	case taken[cl.Name]:
+		bad(at+".name", "%q is taken by another cluster", cl.Name)
+	}
+	if len(cl.Brokers) == 0 {
+		bad(at+".brokers", "name at least one HOST:PORT")
+	}
+	for _, b := range cl.Brokers {
+		hostPort(bad, at+".brokers", b)
+	}
+}
+
+func hostPort(bad func(key, format string, args ...any), key, value string) {
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		bad(key, "%q: want HOST:PORT", value)
+	}
+}
+
+// decodeConfig reads YAML over c, strictly: an unknown key fails with line, column and a caret. An
+// empty document changes nothing.
+func decodeConfig(name string, text []byte, c *Config) error {
+	d := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
+	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("config %s:\n%s", name, yaml.FormatError(err, false, true))
+	}
+	return nil
+}
+
+// patchConfig sets one key by its path (broker.log.flush=os).
+func patchConfig(origin, path, value string, c *Config) error {
+	keys := strings.Split(path, ".")
+	var b strings.Builder
+	for depth, k := range keys {
+		if k == "" {
+			return fmt.Errorf("%s: %q: want path=value, as broker.log.flush=os", origin, path)
+		}
+		fmt.Fprintf(&b, "%s%s:", strings.Repeat("  ", depth), k)
+		if depth < len(keys)-1 {
+			b.WriteByte('\n')
+		}
+	}
+	fmt.Fprintf(&b, " %s\n", value)
+	return decodeConfig(fmt.Sprintf("(%s)", origin), []byte(b.String()), c)
+}
+
+// envPrefix starts the environment's keys: STREAMKEEPER_BROKER__LOG__FLUSH is broker.log.flush.
+const envPrefix = "STREAMKEEPER_"
+
+// loadConfig composes defaults, the file, the environment and --set, in this order.
+func loadConfig(file string, environ, sets []string) (Config, error) {
+	c := Defaults()
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return c, fmt.Errorf("read the config: %w", err)
+		}
+		if err := decodeConfig(filepath.Base(file), text, &c); err != nil {
+			return c, err
+		}
+	}
+	for _, kv := range environ {
+		key, value, _ := strings.Cut(kv, "=")
+		if rest, ok := strings.CutPrefix(key, envPrefix); ok {
+			path := strings.ToLower(strings.ReplaceAll(rest, "__", "."))
+			if err := patchConfig("environment "+key, path, value, &c); err != nil {
+				return c, err
+			}
+		}
+	}
+	for _, kv := range sets {
+		path, value, ok := strings.Cut(kv, "=")
+		if !ok {
+			return c, fmt.Errorf("--set %q: want path=value, as broker.log.flush=os", kv)
+		}
+		if err := patchConfig("--set "+path, path, value, &c); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,259 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+// maxReports bounds what is read from a server.
+const maxReports = 64 << 20
+
+type diagnoseFlags struct {
+	server, output, cluster, group, topic, failOn string
+	brokers                                       []string
+	recording                                     string
+	window                                        time.Duration
+	watch                                         bool
+	at                                            string
+	rules                                         []string
+}
+
+func diagnoseCommand(p Process) *cobra.Command {
+	var f diagnoseFlags
+	c := &cobra.Command{
+		Use:   "diagnose",
+		Short: "Say why consumption is late and what to change",
+		Long: `One-click diagnosis: the answer first, then why, then what to do.
+
+It asks a running server (--server), observes a Kafka-protocol cluster itself for a while
+(--brokers, read-only), or reads a recording (--recording).
+
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 bad usage, 3 could not observe.`,
+		Example: `  streamkeeper diagnose
+  streamkeeper diagnose --brokers kafka:9092 --for 60s
+  streamkeeper diagnose --recording incident.txtar -o markdown`,
+		RunE: func(c *cobra.Command, _ []string) error { return runDiagnose(c.Context(), p, f, c) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.server, "server", "127.0.0.1:8080", "address of a running `streamkeeper up`")
+	fl.StringSliceVar(&f.brokers, "brokers", nil, "observe this cluster directly (HOST:PORT, repeatable)")
+	fl.DurationVar(&f.window, "for", 30*time.Second, "how long to observe with --brokers")
+	fl.StringVar(&f.recording, "recording", "", "diagnose a recorded incident (FILE)")
+	fl.StringVar(&f.at, "at", "", "with --recording: the moment to diagnose (RFC 3339); default is its end")
+	fl.StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
+	fl.StringVar(&f.cluster, "cluster", "", "only this cluster")
+	fl.StringVar(&f.group, "group", "", "only this consumer group")
+	fl.StringVar(&f.topic, "topic", "", "only this topic")
+	fl.StringVar(&f.failOn, "fail-on", "warning", "exit 1 at or above this severity: info, warning, critical or never")
+	fl.BoolVar(&f.watch, "watch", false, "go on and print every change (with --server)")
+	fl.StringArrayVar(&f.rules, "rules", nil, "folder with more rules (repeatable; with --brokers and --recording)")
+	c.MarkFlagsMutuallyExclusive("brokers", "recording", "watch")
+	return c
+}
+
+func (f diagnoseFlags) check() error {
+	if !slices.Contains([]string{"text", "json", "markdown"}, f.output) {
+		return fmt.Errorf("--output %q: want text, json or markdown", f.output)
+	}
+	if !slices.Contains([]string{"info", "warning", "critical", "never"}, f.failOn) {
+		return fmt.Errorf("--fail-on %q: want info, warning, critical or never", f.failOn)
+	}
+	if f.at != "" && f.recording == "" {
+		return errors.New("--at goes with --recording")
+	}
+	return nil
+}
+
+func runDiagnose(ctx context.Context, p Process, f diagnoseFlags, c *cobra.Command) error {
+	if err := f.check(); err != nil {
+		return usage(err)
+	}
+	if f.watch {
+		return watchServer(ctx, p, f)
+	}
+	reports, err := observe(ctx, p, f)
+	if err != nil {
+		return err
+	}
+	reports = narrow(reports, f)
+	if err := printReports(p, f.output, reports); err != nil {
+		return err
+	}
+	return verdictOf(reports, f.failOn)
+}
+
+func observe(ctx context.Context, p Process, f diagnoseFlags) ([]streamkeeper.Report, error) {
+	switch {
+	case len(f.brokers) > 0:
+		return observeBrokers(ctx, p, f)
+	case f.recording != "":
+		return observeRecording(ctx, p, f)
+	default:
+		return fetchReports(ctx, f.server, f.cluster)
+	}
+}
+
+// fetchReports asks a running server. A server that has not ticked yet answers with no reports, which
+// is "could not observe".
+func fetchReports(ctx context.Context, server, cluster string) ([]streamkeeper.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	address := baseURL(server) + "/api/v1/reports"
+	if cluster != "" {
+		address += "?cluster=" + url.QueryEscape(cluster)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--server %q: %w", server, err))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, blind(explainDial(server, err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReports))
+	if err != nil {
+		return nil, blind(fmt.Errorf("read the reports: %w", err))
+	}
+	if resp.StatusCode != http.StatusOK {
+		var e struct {
+			Error string `json:"error"`
+		}
+		_ = json.Unmarshal(body, &e)
+		return nil, blind(fmt.Errorf("%s answered %s: %s", server, resp.Status, e.Error))
+	}
+	var out streamkeeper.Reports
+	if err := json.Unmarshal(body, &out); err != nil {
+		return nil, blind(fmt.Errorf("%s does not answer as a streamkeeper server: %w", server, err))
+	}
+	if out.Schema != streamkeeper.ReportsSchema {
+		return nil, blind(fmt.Errorf("%s answered schema %q, this program reads %q: use the same version on both sides", server, out.Schema, streamkeeper.ReportsSchema))
+	}
+	if len(out.Reports) == 0 {
+		return nil, blind(fmt.Errorf("%s has no report yet: its first tick has not run; try again in some seconds", server))
+	}
+	return out.Reports, nil
+}
+
+func baseURL(server string) string {
+	if strings.Contains(server, "://") {
+		return strings.TrimRight(server, "/")
+	}
+	return "http://" + server
+}
+
+func explainDial(server string, err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return fmt.Errorf("no server answers at %s (%v): start one with `streamkeeper up`, name it with --server, or observe a cluster directly with --brokers", server, op.Err)
+	}
+	return fmt.Errorf("ask %s: %w", server, err)
+}
+
+// narrow keeps what concerns the named group or topic, and benign and shared findings that explain it.
+func narrow(reports []streamkeeper.Report, f diagnoseFlags) []streamkeeper.Report {
+	var out []streamkeeper.Report
+	for _, r := range reports {
+		if f.cluster != "" && r.Cluster.Name != f.cluster {
+			continue
+		}
+		if f.group != "" || f.topic != "" {
+			keep := func(e streamkeeper.Entity) bool {
+				switch e.Kind {
+				case streamkeeper.KindGroup:
+					return f.group == "" || e.Name == f.group
+				case streamkeeper.KindTopic:
+					return f.topic == "" || e.Name == f.topic
+				}
+				return true // a broker or a store may be why
+			}
+			r.Findings = slices.DeleteFunc(slices.Clone(r.Findings), func(x streamkeeper.Finding) bool { return !keep(x.Entity) })
+			r.Symptoms = slices.DeleteFunc(slices.Clone(r.Symptoms), func(x streamkeeper.Symptom) bool { return !keep(x.Entity) })
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func printReports(p Process, output string, reports []streamkeeper.Report) error {
+	switch output {
+	case "json":
+		e := json.NewEncoder(p.Stdout)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(streamkeeper.Reports{Schema: streamkeeper.ReportsSchema, Reports: reports})
+	case "markdown":
+		writeMarkdown(p.Stdout, reports)
+	default:
+		writeReports(p.Stdout, reports, p.painter())
+	}
+	return nil
+}
+
+// verdictOf is the exit code: 1 when a finding that is not benign reaches failOn, 3 when nothing could
+// be judged at all.
+func verdictOf(reports []streamkeeper.Report, failOn string) error {
+	known := false
+	for _, r := range reports {
+		known = known || r.Health.State != streamkeeper.HealthUnknown
+		for _, f := range r.Findings {
+			if failOn != "never" && f.Verdict != streamkeeper.VerdictBenign && f.Severity.Rank() >= streamkeeper.Severity(failOn).Rank() {
+				return exitError{code: exitFindings}
+			}
+		}
+	}
+	if !known {
+		return blind(errors.New("nothing could be judged; the report says what is missing"))
+	}
+	return nil
+}
+
+// watchServer prints the diagnosis whenever it changes, until interrupted.
+func watchServer(ctx context.Context, p Process, f diagnoseFlags) error {
+	last := ""
+	for {
+		reports, err := fetchReports(ctx, f.server, f.cluster)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		writeReports(&b, narrow(reports, f), p.painter())
+		if key := changeKey(reports); key != last {
+			last = key
+			fmt.Fprintf(p.Stdout, "%s\n%s\n", p.painter().dim(time.Now().UTC().Format("— 15:04:05")), b.String())
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// changeKey says which answers are given, without the numbers that move every tick.
+func changeKey(reports []streamkeeper.Report) string {
+	var b strings.Builder
+	for _, r := range reports {
+		fmt.Fprintf(&b, "%s %s;", r.Cluster.Name, r.Health.State)
+		for _, f := range r.Findings {
+			fmt.Fprintf(&b, "%s %s;", f.ID, f.Verdict)
+		}
+	}
+	return b.String()
+}
