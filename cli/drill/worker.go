@@ -18,6 +18,7 @@ type Role string
 const (
 	RoleConsumer Role = "consumer"
 	RoleProducer Role = "producer"
+	RoleStore    Role = "store"
 )
 
 // Spec is what a worker is started with: the first line of its standard input, as JSON.
@@ -36,6 +37,9 @@ type Spec struct {
 	FromStart       bool    `json:"from_start,omitempty"`
 	MaxFetchRecords int     `json:"max_fetch_records,omitempty"`
 
+	Listen  string `json:"listen,omitempty"`  // store: where it is reached
+	Backend string `json:"backend,omitempty"` // store: the real S3 server behind it
+
 	Start Behaviour `json:"start"`
 }
 
@@ -52,6 +56,10 @@ type Behaviour struct {
 	ValueSize int     `json:"value_size,omitempty"` // bytes
 	HotShare  float64 `json:"hot_share,omitempty"`  // share of the records that goes to HotPart
 	HotPart   int32   `json:"hot_part,omitempty"`
+	// Store.
+	Store       string  `json:"store,omitempty"`        // one of the Store constants; empty is healthy
+	StoreMillis float64 `json:"store_millis,omitempty"` // delay of each answer with StoreSlow
+	StoreShare  float64 `json:"store_share,omitempty"`  // share of the calls refused with StoreThrottle
 }
 
 // Poison is a record that the consumer cannot get past: it fails and is tried again for ever.
@@ -125,8 +133,10 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 		return consume(ctx, spec, behave, &c)
 	case RoleProducer:
 		return produce(ctx, spec, behave, &c)
+	case RoleStore:
+		return serveStore(ctx, spec, behave, &c)
 	default:
-		return fmt.Errorf("worker role %q: want consumer or producer", spec.Role)
+		return fmt.Errorf("worker role %q: want consumer, producer or store", spec.Role)
 	}
 }
 
