@@ -1,0 +1,315 @@
+package commitlog
+
+import (
+	"fmt"
+	"time"
+)
+
+// answer is what the writer tells the goroutine that calls the sink.
+type answer[T any] struct {
+	g       *group[T]
+	written bool // only the write is done, the sync is under way
+	flush   Flush
+}
+
+// start runs the writer and the goroutine that settles items.
+func (l *Log[T]) start() {
+	l.answers = make(chan answer[T], 2)
+	l.done.Add(2)
+	go l.writeLoop()
+	go l.settleLoop()
+}
+
+func (l *Log[T]) writeLoop() {
+	defer l.done.Done()
+	defer close(l.answers)
+	var dirty *segment // written, not synced; only in modes that do not sync each group
+	for {
+		g, ok := l.nextGroup()
+		if !ok {
+			return
+		}
+		if g == nil {
+			dirty = l.syncSegment(dirty)
+			continue
+		}
+		dirty = l.commit(g, dirty)
+	}
+}
+
+// nextGroup waits for work: a group, or nil when a Sync was asked for. ok is false when the log closed and is drained.
+func (l *Log[T]) nextGroup() (g *group[T], ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		switch {
+		case l.wantSync > l.synced.Load() && l.settled.Load() >= l.wantSync && l.err == nil:
+			return nil, true // not after the queue: it may never be empty
+		case len(l.queue) > 0:
+			g, l.queue = l.queue[0], l.queue[1:]
+			return g, true
+		case l.cur != nil:
+			g, l.cur = l.cur, nil
+			return g, true
+		case l.wantSync > l.synced.Load() && (l.err == nil || l.err == ErrClosed):
+			return nil, true
+		case l.closing:
+			return nil, false
+		}
+		l.work.Wait()
+	}
+}
+
+// commit writes and syncs one group. It returns the segment that still needs a sync.
+func (l *Log[T]) commit(g *group[T], dirty *segment) *segment {
+	g.copies.Wait()
+	f := Flush{Bytes: int(g.end - g.start), Frames: g.frames, Wait: l.o.Now().Sub(g.since)}
+	if err := l.failure(); err != nil {
+		f.Err = err
+	} else if g.end > g.start {
+		if dirty != nil && dirty != g.seg {
+			dirty = l.syncSegment(dirty)
+		}
+		// The new segment's header promises that the old one is on disk.
+		if l.failure() == nil {
+			dirty = l.write(g, &f, dirty)
+		}
+	}
+	if f.Err == nil {
+		f.Err = l.failure()
+	}
+	if f.Err == nil {
+		l.settled.Store(g.endLSN)
+	}
+	l.settle(g, f)
+	return dirty
+}
+
+// write puts the group's bytes on disk; it fails the log on any error, for good.
+func (l *Log[T]) write(g *group[T], f *Flush, dirty *segment) *segment {
+	if g.seg.slot.file == nil {
+		if f.Err = l.o.create(g.seg.slot); f.Err != nil {
+			l.fail(f.Err)
+			return dirty
+		}
+	}
+	pieces, held, ok := g.seg.pieces(g.start, g.end-g.start, nil, nil)
+	if !ok {
+		panic("commitlog: bytes left memory before they were written")
+	}
+	err := writeAt(g.seg.slot.file, pieces, g.start)
+	for _, h := range held {
+		h.Release()
+	}
+	if err != nil {
+		f.Err = fmt.Errorf("writing log segment %x: %w", g.seg.id, err)
+		l.fail(f.Err)
+		return dirty
+	}
+	if l.o.Mode != FlushFsync {
+		return g.seg
+	}
+	if g.early {
+		l.answers <- answer[T]{g: g, written: true}
+	}
+	begin := l.o.Now()
+	err = g.seg.slot.file.SyncData()
+	f.Sync = max(l.o.Now().Sub(begin), time.Nanosecond)
+	if err != nil {
+		f.Err = fmt.Errorf("syncing log segment %x: %w", g.seg.id, err)
+		l.fail(f.Err)
+		return dirty
+	}
+	l.synced.Store(g.endLSN)
+	return nil
+}
+
+// syncSegment serves Sync and the change of segments in the modes that do not sync each group.
+func (l *Log[T]) syncSegment(s *segment) *segment {
+	upTo := l.settled.Load()
+	if s != nil {
+		if err := s.slot.file.SyncData(); err != nil {
+			l.fail(fmt.Errorf("syncing log segment %x: %w", s.id, err))
+			return nil
+		}
+	}
+	l.mu.Lock()
+	l.synced.Store(upTo)
+	l.room.Broadcast()
+	l.mu.Unlock()
+	return nil
+}
+
+// settle hands the group to the sink's goroutine and makes room.
+func (l *Log[T]) settle(g *group[T], f Flush) {
+	n, frames := g.end-g.start, g.frames
+	l.answers <- answer[T]{g: g, flush: f}
+	l.mu.Lock()
+	l.queued -= n
+	l.frames -= frames
+	l.evictLocked()
+	l.room.Broadcast()
+	l.mu.Unlock()
+}
+
+// evictLocked lets the oldest slabs go while the cache is over its limit. Bytes that are not on disk are never let go.
+func (l *Log[T]) evictLocked() {
+	settled := l.settled.Load()
+	for l.pool.inUse.Load() > l.o.CacheBytes && l.cacheHead < len(l.cached) {
+		c := l.cached[l.cacheHead]
+		end := c.seg.start + uint64(min((c.i+1)*c.seg.slabN, c.seg.end.Load()))
+		open := c.seg == l.active && (c.i+1)*c.seg.slabN > c.seg.end.Load()
+		if open || end > settled {
+			break
+		}
+		l.cached[l.cacheHead] = cachedSlab{}
+		l.cacheHead++
+		c.seg.evict(c.i)
+	}
+	if l.cacheHead > 64 && l.cacheHead*2 > len(l.cached) {
+		n := copy(l.cached, l.cached[l.cacheHead:])
+		clear(l.cached[n:])
+		l.cached, l.cacheHead = l.cached[:n], 0
+	}
+}
+
+// settleLoop calls the sink in order, away from the disk.
+func (l *Log[T]) settleLoop() {
+	defer l.done.Done()
+	for a := range l.answers {
+		if a.written {
+			l.sink.Written(a.g.items)
+			continue
+		}
+		if a.g.end > a.g.start {
+			l.sink.Flushed(a.flush)
+		}
+		l.sink.Durable(a.g.items, a.flush.Err)
+		if a.g.last != nil && a.flush.Err == nil {
+			l.sink.Sealed(*a.g.last)
+		}
+		clear(a.g.items)
+		l.mu.Lock()
+		if len(l.spent) < 8 {
+			l.spent = append(l.spent, a.g)
+		}
+		l.mu.Unlock()
+	}
+}
+
+func (l *Log[T]) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == ErrClosed {
+		return nil
+	}
+	return l.err
+}
+
+// fail stops the log for good: after a failed sync the kernel may have marked the lost pages clean, so a second try
+// could succeed without the data (keeps I4 of package engine).
+func (l *Log[T]) fail(err error) {
+	l.mu.Lock()
+	first := l.err == nil || l.err == ErrClosed
+	if first {
+		l.err = fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	l.room.Broadcast()
+	l.mu.Unlock()
+	if first {
+		l.sink.Failed(err)
+	}
+}
+
+// Sync makes everything reserved so far durable, whatever the mode.
+func (l *Log[T]) Sync() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	target := l.next
+	for l.synced.Load() < target {
+		if l.err != nil && l.err != ErrClosed {
+			return l.err
+		}
+		l.wantSync = max(l.wantSync, target)
+		l.work.Signal()
+		l.room.Wait()
+	}
+	return nil
+}
+
+// Close settles what is queued, syncs and closes the files. It returns where the log ends.
+func (l *Log[T]) Close() (uint64, error) {
+	l.mu.Lock()
+	if l.closing {
+		l.mu.Unlock()
+		return l.next, ErrClosed
+	}
+	failed := l.err
+	if failed == nil {
+		l.err = ErrClosed
+		l.wantSync = l.next
+	}
+	l.closing = true
+	l.work.Broadcast()
+	l.room.Broadcast()
+	l.mu.Unlock()
+	l.done.Wait()
+	l.prepare.Wait()
+	if err := l.failure(); err != nil {
+		failed = err
+	}
+	if err := l.closeFiles(); failed == nil && err != nil {
+		failed = err
+	}
+	return l.next, failed
+}
+
+// closeFiles waits for nobody: readers must be done.
+func (l *Log[T]) closeFiles() error {
+	l.segMu.Lock()
+	segs := l.segments
+	l.segments = nil
+	l.segMu.Unlock()
+	var first error
+	keep := func(s *slot) {
+		if s.file == nil {
+			return
+		}
+		if err := s.file.Close(); err != nil && first == nil {
+			first = fmt.Errorf("closing log file %s: %w", slotName(s.number), err)
+		}
+	}
+	for _, s := range segs {
+		keep(s.slot)
+	}
+	for _, s := range l.free {
+		keep(s)
+	}
+	return first
+}
+
+// startPreparer makes one spare slot in the background when none is left: created, zero-filled and synced, so that the
+// next segment starts on a file whose metadata never changes.
+func (l *Log[T]) startPreparer() {
+	if l.filling || l.closing || len(l.free) >= spareSlots {
+		return
+	}
+	l.filling = true
+	s := &slot{number: l.nextSlot}
+	l.nextSlot++
+	l.prepare.Add(1)
+	go func() {
+		defer l.prepare.Done()
+		err := l.o.create(s)
+		if err == nil {
+			err = l.o.zeroFill(s)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.filling = false
+		// A slot that could not be prepared is only a lost optimisation: the writer creates its own and reports errors.
+		if err == nil {
+			l.free = append(l.free, s)
+		}
+	}()
+}
