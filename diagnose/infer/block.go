@@ -43,14 +43,16 @@ type distribution struct {
 // enumerate weighs every hypothesis of a block given shared causes.
 func (p *program) enumerate(s *space, given []int32) *distribution {
 	q := p.background(given)
-	post := &distribution{}
+	n := len(s.causes)
+	post := &distribution{hyps: make([]hypothesis, 0, 2+n+n*(n-1)/2)}
+	g := p.gains(s, q)
 	for _, i := range s.home {
 		if n := &p.nodes[i]; n.known {
 			post.base += n.exp * n.logLikelihood(q[i])
 		}
 	}
 	add := func(h hypothesis) {
-		h.log = p.logPrior(s, &h, given) + p.logGain(s, &h, q)
+		h.log = p.logPrior(s, &h, given) + g.of(&h)
 		post.hyps = append(post.hyps, h)
 	}
 	add(hypothesis{})
@@ -273,16 +275,23 @@ func (p *program) apply(s *space, h *hypothesis, background []float64, see func(
 	}
 }
 
-// normalise sorts the hypotheses and turns weights into log posteriors.
+// normalise turns weights into log posteriors, leaves the negligible ones out and sorts the rest.
 func (post *distribution) normalise() {
-	slices.SortStableFunc(post.hyps, func(a, b hypothesis) int { return cmp.Compare(b.log, a.log) })
-	top := post.hyps[0].log
+	top := math.Inf(-1)
+	for i := range post.hyps {
+		top = max(top, post.hyps[i].log)
+	}
 	sum := 0.0
 	for i := range post.hyps {
 		sum += math.Exp(post.hyps[i].log - top)
 	}
 	post.total = top + math.Log(sum)
-	for i := range post.hyps {
-		post.hyps[i].log -= post.total
+	kept := post.hyps[:0]
+	for _, h := range post.hyps {
+		if h.log -= post.total; h.log > logNegligible {
+			kept = append(kept, h)
+		}
 	}
+	post.hyps = kept
+	slices.SortStableFunc(post.hyps, func(a, b hypothesis) int { return cmp.Compare(b.log, a.log) })
 }

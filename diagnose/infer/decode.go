@@ -26,8 +26,9 @@ type decoder struct {
 
 // Margins below which explanations are not followed up.
 const (
-	negligible = 1e-9
-	hopeless   = 14.0 // nats below the best explanation
+	negligible    = 1e-9
+	logNegligible = -21.0
+	hopeless      = 10.0 // nats below the best set of shared causes
 )
 
 // Decode weighs the model's causes. It is deterministic and does not change m.

@@ -12,6 +12,7 @@ import (
 const (
 	sure          = .9
 	likely        = .6
+	leaning       = .4  // least posterior to be named at all
 	marginOf      = 4.0 // the best rival may have a quarter
 	discriminates = 10.0
 	assessedFloor = .6
@@ -30,24 +31,25 @@ type panel struct {
 	space *space
 	joint []joint
 	p     map[int32]float64 // marginal of each cause, other included
+	// nothing is the posterior of no cause at all
+	nothing float64
 }
 
 func (d *decoder) judge(s *space, explanations []joint) []Finding {
 	pan := &panel{decoder: d, space: s, joint: explanations, p: map[int32]float64{}}
-	nothing := 0.0
 	for _, j := range explanations {
 		switch {
 		case j.other:
 			pan.p[other] += j.p
 		case j.n == 0:
-			nothing += j.p
+			pan.nothing += j.p
 		}
 		for _, c := range j.list() {
 			pan.p[c] += j.p
 		}
 	}
 	order := pan.ranked()
-	if nothing > noCause || len(order) == 0 || !d.disturbedBy(s, explanations) {
+	if pan.nothing > noCause || len(order) == 0 || !d.disturbedBy(s, explanations) {
 		return nil
 	}
 	return pan.findings(order)
@@ -145,13 +147,14 @@ func (pan *panel) word(f *Finding, top int32, order []int32) []int32 {
 	case f.P >= likely:
 		f.Verdict = streamkeeper.VerdictProbable
 	default:
-		set := pan.smallest(order)
-		if set == nil || set[0] != top {
-			f.Verdict = streamkeeper.VerdictOther
-			return nil
+		if set := pan.smallest(order); len(set) > 1 && set[0] == top {
+			pan.setAnswer(f, set, "")
+			return set
 		}
-		pan.setAnswer(f, set, "")
-		return set
+		f.Verdict = streamkeeper.VerdictOther
+		if f.P >= leaning && f.P > pan.p[other] {
+			f.Verdict = streamkeeper.VerdictProbable // with its number: better than no name
+		}
 	}
 	return []int32{top}
 }
@@ -177,7 +180,8 @@ func (pan *panel) declared(c *cause, order []int32) ([]int32, string) {
 	return nil, ""
 }
 
-// smallest is the smallest set of causes that holds enough mass, nil when it takes too many.
+// smallest is the smallest set of causes that holds enough of the mass of "something is wrong", nil when
+// it takes too many.
 func (pan *panel) smallest(order []int32) []int32 {
 	var set []int32
 	for _, c := range order {
@@ -185,7 +189,7 @@ func (pan *panel) smallest(order []int32) []int32 {
 			return nil
 		}
 		set = append(set, c)
-		if pan.mass(set) >= sure {
+		if pan.mass(set) >= sure*(1-pan.nothing) {
 			return set
 		}
 	}

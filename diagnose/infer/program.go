@@ -55,6 +55,7 @@ type cause struct {
 	temporal float64 // log of the temporal factor
 	onset    time.Time
 	edges    []edge
+	telling  []edge // those whose node is known and whose effect is due
 	parents  []Parent
 	children []int32
 }

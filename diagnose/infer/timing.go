@@ -30,6 +30,9 @@ func (p *program) timing(c *cause, now time.Time) {
 			}
 		}
 		e.keep = 1 - e.full*e.due
+		if e.known && e.keep < 1 {
+			c.telling = append(c.telling, *e)
+		}
 	}
 	c.temporal = p.temporal(c, evidence)
 }
