@@ -39,6 +39,7 @@ type Ring struct {
 	after uint64 // the ring's sequence number to continue from
 	epoch uint64 // how many times the ring started over, so that its numbers stay unique
 	mark  streamkeeper.Watermark
+	boot  string
 	// restarted is set until the first page of a new process is read: what the old one had still to tell is lost.
 	restarted bool
 }
@@ -66,6 +67,7 @@ type page struct {
 	Watermark streamkeeper.Watermark `json:"watermark"`
 	Next      uint64                 `json:"next"`
 	Lost      uint64                 `json:"lost"`
+	Boot      string                 `json:"boot"` // differs for each start of the process
 }
 
 // Collect reads what the ring has gained and hands it over with the watermark. The watermark's From stays
@@ -77,7 +79,8 @@ func (r *Ring) Collect(ctx context.Context, _ time.Time, s collectors.Sink) erro
 		if err != nil {
 			return err
 		}
-		if p.Next < r.after { // numbers went back: another process now, its ring starts over
+		if r.isOther(p) {
+			r.boot = p.Boot
 			r.epoch++
 			r.after = 0
 			r.restarted = true
@@ -94,6 +97,15 @@ func (r *Ring) Collect(ctx context.Context, _ time.Time, s collectors.Sink) erro
 		}
 	}
 	return fmt.Errorf("reading events from %s: more than %d in one round, the rest follows", r.o.URL, maxPages*pageSize)
+}
+
+// isOther reports whether another process answers now, whose ring starts over: it says so, or its numbers
+// went back.
+func (r *Ring) isOther(p page) bool {
+	if r.boot == "" {
+		r.boot = p.Boot
+	}
+	return p.Next < r.after || p.Boot != r.boot
 }
 
 // advance merges the page's watermark into ours. An incomplete page covers only up to its last event.

@@ -7,16 +7,9 @@ import (
 	"github.com/streamkeeper-io/streamkeeper"
 )
 
-// Fact is one context atom read on one entity.
-type Fact struct {
-	Entity streamkeeper.Entity
-	Name   string
-	State  streamkeeper.State
-}
-
 // SetFacts replaces the facts that were read from series for a cluster (those of inventories stay). Facts
 // set here win over inventories': they are as fresh as the tick. Not applicable is kept as such.
-func (w *World) SetFacts(name string, facts []Fact) {
+func (w *World) SetFacts(name string, facts []streamkeeper.Fact) {
 	byEntity := map[streamkeeper.Entity]map[string]streamkeeper.State{}
 	for _, f := range facts {
 		if byEntity[f.Entity] == nil {
@@ -53,11 +46,7 @@ func (c *cluster) fact(e streamkeeper.Entity, atom string) streamkeeper.State {
 	case streamkeeper.KindCluster:
 		return asState(c.merged.Facts, atom)
 	case streamkeeper.KindGroup:
-		for _, g := range c.merged.Groups {
-			if g.Name == e.Name {
-				return asState(g.Facts, atom)
-			}
-		}
+		return asState(c.groups[e.Name].Facts, atom)
 	}
 	return streamkeeper.Unknown
 }

@@ -12,6 +12,10 @@ import (
 
 // refresh rebuilds the merged view when something changed or aged out.
 func (c *cluster) refresh(maxAge time.Duration) {
+	if !c.stale && c.now.Equal(c.aged) {
+		return
+	}
+	c.aged = c.now
 	oldest := c.now.Add(-maxAge)
 	for source, inv := range c.sources {
 		if inv.At.Before(oldest) {
@@ -100,7 +104,9 @@ func mergeGroup(old, g streamkeeper.GroupInfo) streamkeeper.GroupInfo {
 // index builds the relations that Related answers from.
 func (c *cluster) index() {
 	c.topicOf, c.groupOf, c.clients = map[string][]string{}, map[string][]string{}, map[string][]string{}
+	c.groups = make(map[string]streamkeeper.GroupInfo, len(c.merged.Groups))
 	for _, g := range c.merged.Groups { // in name order, so the lists are too
+		c.groups[g.Name] = g
 		topics := slices.Clone(g.Topics)
 		for _, m := range g.Members {
 			for _, set := range m.Assigned {

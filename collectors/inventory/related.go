@@ -62,14 +62,9 @@ func (c *cluster) related(e streamkeeper.Entity, kind streamkeeper.EntityKind) [
 
 func (c *cluster) clientsOf(group string) []string {
 	var out []string
-	for _, g := range c.merged.Groups {
-		if g.Name != group {
-			continue
-		}
-		for _, m := range g.Members {
-			if m.ClientID != "" {
-				out = append(out, m.ClientID)
-			}
+	for _, m := range c.groups[group].Members {
+		if m.ClientID != "" {
+			out = append(out, m.ClientID)
 		}
 	}
 	slices.Sort(out)

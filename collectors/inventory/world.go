@@ -25,6 +25,7 @@ type World struct {
 // cluster holds what each source told last of one cluster, and what was learned from series.
 type cluster struct {
 	now     time.Time // the newest time told
+	aged    time.Time // when what is too old was last dropped
 	sources map[string]streamkeeper.Inventory
 	learned map[streamkeeper.Entity]time.Time
 	facts   map[streamkeeper.Entity]map[string]streamkeeper.State
@@ -34,6 +35,7 @@ type cluster struct {
 	topicOf map[string][]string // group to topics
 	groupOf map[string][]string // topic to groups
 	clients map[string][]string // client id to groups
+	groups  map[string]streamkeeper.GroupInfo
 }
 
 // NewWorld makes an empty world that forgets entities maxAge after they were last seen; 0 means DefaultMaxAge.
