@@ -1,0 +1,274 @@
+package collectors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+// fake is a collector whose rounds are scripted.
+type fake struct {
+	name  string
+	round func(ctx context.Context, n int) error
+
+	mu    sync.Mutex
+	times []time.Time
+}
+
+func (f *fake) Name() string { return f.name }
+func (f *fake) Kind() string { return "fake" }
+func (f *fake) Collect(ctx context.Context, now time.Time, _ Sink) error {
+	f.mu.Lock()
+	f.times = append(f.times, now)
+	n := len(f.times)
+	f.mu.Unlock()
+	if f.round == nil {
+		return nil
+	}
+	return f.round(ctx, n)
+}
+
+// seconds lists when the rounds were, since start.
+func (f *fake) seconds(start time.Time) []float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []float64
+	for _, t := range f.times {
+		out = append(out, t.Sub(start).Seconds())
+	}
+	return out
+}
+
+type memorySink struct {
+	mu      sync.Mutex
+	samples []streamkeeper.Sample
+	err     error
+}
+
+func (s *memorySink) Samples(_ context.Context, samples []streamkeeper.Sample) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.samples = append(s.samples, samples...)
+	return s.err
+}
+
+func (s *memorySink) Events(context.Context, []streamkeeper.Event, streamkeeper.Watermark) error {
+	return nil
+}
+func (s *memorySink) Inventory(context.Context, streamkeeper.Inventory) error { return nil }
+
+// last is the newest value of a metric of one collector.
+func (s *memorySink) last(metric, collector string) (v float64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.samples {
+		if x.Metric == metric && x.Labels["collector"] == collector && x.Labels["cluster"] == "c" {
+			v, ok = x.Value, true
+		}
+	}
+	return v, ok
+}
+
+func noJitter(time.Duration) time.Duration { return 0 }
+
+// runFor runs the scheduler for d of the bubble's time.
+func runFor(t *testing.T, s *Scheduler, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	if err := s.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSchedulerKeepsItsGrid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		steady := &fake{name: "steady", round: func(context.Context, int) error { time.Sleep(time.Second); return nil }}
+		slow := &fake{name: "slow", round: func(ctx context.Context, n int) error {
+			if n == 2 { // ignores its deadline for two and a half intervals
+				time.Sleep(12500 * time.Millisecond)
+			}
+			return nil
+		}}
+		s := NewScheduler(Options{Sink: &memorySink{}, Jitter: noJitter})
+		s.Add(steady, 5*time.Second, "c")
+		s.Add(slow, 5*time.Second, "c")
+		runFor(t, s, 31*time.Second)
+		if d := cmp.Diff([]float64{0, 5, 10, 15, 20, 25, 30}, steady.seconds(start)); d != "" {
+			t.Errorf("a collector was held up by another: %s", d)
+		}
+		if d := cmp.Diff([]float64{0, 5, 20, 25, 30}, slow.seconds(start)); d != "" {
+			t.Errorf("an overrun skips grid points and comes back to the grid: %s", d)
+		}
+	})
+}
+
+func TestSchedulerSpreadsTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		c := &fake{name: "c"}
+		var asked time.Duration
+		s := NewScheduler(Options{Sink: &memorySink{}, Jitter: func(n time.Duration) time.Duration { asked = n; return n / 2 }})
+		s.Add(c, time.Minute, "c")
+		runFor(t, s, 61*time.Second)
+		if d := cmp.Diff([]float64{.5, 60.5}, c.seconds(start)); d != "" || asked != time.Second {
+			t.Errorf("%s (jitter of %s): somebody waits for the first answer", d, asked)
+		}
+	})
+}
+
+func TestSchedulerEndsRoundsAndIsolatesFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		sink := &memorySink{}
+		hanging := &fake{name: "hanging", round: func(ctx context.Context, _ int) error { <-ctx.Done(); return ctx.Err() }}
+		broken := &fake{name: "broken", round: func(context.Context, int) error { panic("odd answer") }}
+		recovering := &fake{name: "recovering", round: func(_ context.Context, n int) error {
+			if n == 1 {
+				return errors.New("not yet")
+			}
+			return nil
+		}}
+		var log strings.Builder
+		s := NewScheduler(Options{Sink: sink, Jitter: noJitter, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		for _, c := range []*fake{hanging, broken, recovering} {
+			s.Add(c, 5*time.Second, "c")
+		}
+		s.Add(&fake{name: "elsewhere"}, 5*time.Second, "d")
+		if got := s.SourcesOf("c")[0]; got.FreshSeconds != nil || got.Error != "" {
+			t.Errorf("before the first round: %+v, want unknown", got)
+		}
+		runFor(t, s, 18*time.Second)
+		if n := len(hanging.seconds(start)); n != 4 {
+			t.Errorf("%d rounds, want 4: each must end at its deadline", n)
+		}
+		got := s.SourcesOf("c")
+		if got[0].Name != "broken" || !strings.Contains(got[0].Error, "panic: odd answer") || got[0].FreshSeconds != nil {
+			t.Errorf("%+v", got[0])
+		}
+		if got[1].Name != "hanging" || !strings.Contains(got[1].Error, "deadline") {
+			t.Errorf("%+v", got[1])
+		}
+		if got[2].Error != "" || got[2].FreshSeconds == nil || *got[2].FreshSeconds != 3 || got[2].Kind != "fake" {
+			t.Errorf("%+v, want fresh for 3 s", got[2])
+		}
+		if n := len(s.Sources()); n != 4 {
+			t.Errorf("%d sources over all clusters, want 4", n)
+		}
+		for _, want := range []struct {
+			metric, collector string
+			v                 float64
+		}{
+			{"streamkeeper_collector_up", "broken", 0},
+			{"streamkeeper_collector_up", "recovering", 1},
+			{"streamkeeper_collector_errors_total", "recovering", 1},
+			{"streamkeeper_collector_errors_total", "broken", 4},
+			{"streamkeeper_collector_round_seconds", "hanging", 5},
+		} {
+			if v, ok := sink.last(want.metric, want.collector); !ok || v != want.v {
+				t.Errorf("%s{%s} = %v %v, want %v", want.metric, want.collector, v, ok, want.v)
+			}
+		}
+		if n := strings.Count(log.String(), "a source fails"); n != 3 {
+			t.Errorf("%d failures told, want one per source that broke:\n%s", n, log.String())
+		}
+		if n := strings.Count(log.String(), "a source is back"); n != 1 {
+			t.Errorf("%d recoveries told, want 1", n)
+		}
+	})
+}
+
+func TestSchedulerTellsOfAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewScheduler(Options{Sink: &memorySink{err: errors.New("no space left")}, Jitter: noJitter})
+		s.Add(&fake{name: "a"}, 5*time.Second, "c")
+		runFor(t, s, time.Second)
+		if got := s.Sources()[0].Error; !strings.Contains(got, "no space left") {
+			t.Errorf("error %q", got)
+		}
+	})
+}
+
+func TestSchedulerRunsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewScheduler(Options{Sink: &memorySink{}})
+		runFor(t, s, time.Second)
+		if err := s.Run(t.Context()); err == nil {
+			t.Error("a second Run")
+		}
+		defer func() {
+			if recover() == nil {
+				t.Error("Add after Run went unnoticed")
+			}
+		}()
+		s.Add(&fake{}, time.Second, "c")
+	})
+}
+
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(10, nil)
+		start := time.Now()
+		for range 30 {
+			if err := b.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took < 1900*time.Millisecond || took > 2100*time.Millisecond {
+			t.Errorf("30 requests at 10 a second after a burst of 10 took %s, want 2 s", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		now := time.Now()
+		if err := b.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || !time.Now().Equal(now) {
+			t.Errorf("%v after %s: a hopeless wait must end at once", err, time.Since(now))
+		}
+		time.Sleep(time.Hour)
+		for range 10 {
+			b.Wait(t.Context())
+		}
+		now = time.Now()
+		b.Wait(t.Context())
+		if time.Since(now) < 90*time.Millisecond {
+			t.Error("an hour of rest allows more than one second's burst")
+		}
+	})
+	var none *Budget
+	if err := none.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStaleness(t *testing.T) {
+	var st Staleness
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	sample := func(metric, group string, s int) streamkeeper.Sample {
+		return streamkeeper.Sample{Metric: metric, Labels: map[string]string{"group": group}, At: at(s), Value: 1}
+	}
+	if got := st.Mark(at(0), []streamkeeper.Sample{sample("a", "x", 0), sample("a", "y", 0), sample("b", "x", 0)}); len(got) != 3 {
+		t.Errorf("the first round has nothing to end: %v", got)
+	}
+	got := st.Mark(at(5), []streamkeeper.Sample{sample("b", "x", 5)})
+	if len(got) != 3 {
+		t.Fatalf("%v, want two markers", got)
+	}
+	for i, group := range []string{"x", "y"} {
+		m := got[i+1]
+		if m.Metric != "a" || m.Labels["group"] != group || !IsStale(m.Value) || !m.At.Equal(at(5)) {
+			t.Errorf("marker %d = %+v", i, m)
+		}
+	}
+	if got := st.Mark(at(10), []streamkeeper.Sample{sample("b", "x", 10)}); len(got) != 1 {
+		t.Errorf("an ended series is ended twice: %v", got)
+	}
+}
