@@ -14,7 +14,7 @@ type Catalog struct {
 	causes   map[string]*Cause
 	order    []*Node // by id
 	atoms    map[string]*expression
-	examples []nodeExamples
+	examples []*example
 	phaseOne []*Node // symptoms, triggers and cost findings, by id
 }
 
@@ -113,6 +113,9 @@ type Cause struct {
 	Triggers      []TriggerRule
 	References    []string
 	File          string
+
+	reads map[string]*Signal // signals that its texts name, by name as written
+	names map[string]bool    // all names that its texts use
 }
 
 // AnswerSet says with which causes this one cannot be told apart, and when.

@@ -371,6 +371,7 @@ func (c *compiler) identifier(n *ast.IdentifierNode) (evalFn, typ) {
 		c.uses.atoms[name] = true
 		return func(f *frame) value { return f.fact(name) }, typBool
 	case modeFree:
+		c.uses.attrs[name] = true
 		return func(f *frame) value { return f.named(name) }, typAny
 	}
 	switch name {
@@ -422,6 +423,9 @@ func (c *compiler) candidates() []string {
 
 // member reads a signal of related entities: the largest of them.
 func (c *compiler) member(n *ast.MemberNode) (evalFn, typ) {
+	if c.scope.mode == modeFree {
+		return c.freeMember(n)
+	}
 	sig, kind, ok := c.related(n)
 	if !ok {
 		return nothing, typNumber
@@ -430,6 +434,19 @@ func (c *compiler) member(n *ast.MemberNode) (evalFn, typ) {
 		return func(f *frame) value { return f.signal(sig, f.entity) }, typNumber
 	}
 	return func(f *frame) value { return f.related(sig, kind, "max_of") }, typNumber
+}
+
+// freeMember is the name kind.signal in a text of a cause.
+func (c *compiler) freeMember(n *ast.MemberNode) (evalFn, typ) {
+	owner, isName := n.Node.(*ast.IdentifierNode)
+	property, isText := n.Property.(*ast.StringNode)
+	if !isName || !isText || n.Method {
+		c.fail(n, "want kind.signal, as in topic.produce_rate")
+		return nothing, typAny
+	}
+	name := owner.Value + "." + property.Value
+	c.uses.attrs[name] = true
+	return func(f *frame) value { return f.named(name) }, typAny
 }
 
 // related resolves kind.signal. Inside a filter, where bare names are event attributes, the rule's own

@@ -109,6 +109,7 @@ func (l *loader) loadCause(id string, src *source, y *causeYAML) *Cause {
 	k := &Cause{
 		ID: id, Title: y.Title, Summary: y.Summary, Category: y.Category, Locus: y.Locus, Benign: y.Benign, Requires: y.Requires,
 		Scale: y.Scale, ScaleWhy: y.ScaleWhy, References: y.References, File: src.file, ConsequenceOf: map[string]float64{},
+		reads: map[string]*Signal{}, names: map[string]bool{},
 	}
 	l.causeHeader(k, src, y)
 	l.loadEdges(k, src, "effects", y.Effects)
@@ -135,10 +136,11 @@ func (l *loader) loadCause(id string, src *source, y *causeYAML) *Cause {
 		if !slices.Contains(triggerKinds, t.Kind) {
 			l.fail(src.errorAt(src.at("trigger", fmt.Sprint(i), "kind"), "trigger kind %q: want %s", t.Kind, strings.Join(triggerKinds, ", ")))
 		}
-		l.freeTemplate(src, t.Say, "trigger", fmt.Sprint(i), "say")
+		l.freeTemplate(k, src, t.Say, "trigger", fmt.Sprint(i), "say")
 		k.Triggers = append(k.Triggers, TriggerRule(t))
 	}
-	k.Advice = l.loadAdvice(src, y.Advice)
+	k.Advice = l.loadAdvice(k, src, y.Advice)
+	l.findReads(k)
 	return k
 }
 
@@ -170,8 +172,8 @@ func (l *loader) causeHeader(k *Cause, src *source, y *causeYAML) {
 		l.fail(src.errorAt(src.keyAt("until"), "until belongs to benign causes"))
 	}
 	l.atomExpression(src, y.Requires, "requires")
-	l.freeTemplate(src, y.Summary, "summary")
-	l.freeTemplate(src, y.ScaleWhy, "scale_why")
+	l.freeTemplate(k, src, y.Summary, "summary")
+	l.freeTemplate(k, src, y.ScaleWhy, "scale_why")
 }
 
 // loadEdges reads effects or evidence.
@@ -232,7 +234,7 @@ func (l *loader) fileExists(id string) bool {
 	return l.files["symptoms"][id] != nil || l.files["evidence"][id] != nil || l.files["cost"][id] != nil
 }
 
-func (l *loader) loadAdvice(src *source, list []adviceYAML) []AdviceTemplate {
+func (l *loader) loadAdvice(k *Cause, src *source, list []adviceYAML) []AdviceTemplate {
 	var out []AdviceTemplate
 	for i, y := range list {
 		at := func(key ...string) []string { return append([]string{"advice", fmt.Sprint(i)}, key...) }
@@ -240,9 +242,12 @@ func (l *loader) loadAdvice(src *source, list []adviceYAML) []AdviceTemplate {
 			l.fail(src.errorAt(src.at(at()...), "advice needs do, why and risk"))
 		}
 		for key, text := range map[string]string{"do": y.Do, "why": y.Why, "risk": y.Risk, "command": y.Command} {
-			l.freeTemplate(src, text, at(key)...)
+			l.freeTemplate(k, src, text, at(key)...)
 		}
 		l.atomExpression(src, y.AppliesWhen, at("applies_when")...)
+		for _, name := range y.Needs {
+			k.names[name] = true
+		}
 		if len(y.Needs) > 0 && y.Formula == "" {
 			l.fail(src.errorAt(src.at(at("needs")...), "advice with needs wants a formula, to print when an input is missing"))
 		}
@@ -262,13 +267,32 @@ func (l *loader) loadAdvice(src *source, list []adviceYAML) []AdviceTemplate {
 	return out
 }
 
-// freeTemplate compiles a text whose names are given at render time, to find mistakes early.
-func (l *loader) freeTemplate(src *source, text string, path ...string) {
+// freeTemplate compiles a text whose names are given at render time, to find mistakes early and to know
+// its names.
+func (l *loader) freeTemplate(k *Cause, src *source, text string, path ...string) {
 	if text == "" {
 		return
 	}
-	if _, err := compileTemplate(text, scope{mode: modeFree}); err != nil {
+	t, err := compileTemplate(text, scope{mode: modeFree})
+	if err != nil {
 		l.fail(src.errorAt(src.inside(err.offset, path...), "%s", err.text))
+		return
+	}
+	for name := range t.uses.attrs {
+		k.names[name] = true
+	}
+}
+
+// findReads finds the signals that the cause's texts name: its suspects are asked for them.
+func (l *loader) findReads(k *Cause) {
+	for name := range k.names {
+		key := name
+		if !strings.Contains(name, ".") {
+			key = string(k.Entity) + "." + name
+		}
+		if sig, ok := l.catalog.signals[key]; ok {
+			k.reads[name] = sig
+		}
 	}
 }
 

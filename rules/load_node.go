@@ -93,7 +93,12 @@ func (l *loader) loadNode(folder, id string, src *source) *Node {
 	c.texts(&y)
 	c.loci(y.Loci)
 	if n.Cost {
-		n.Advice = l.loadAdvice(src, y.Advice)
+		texts := &Cause{Entity: n.Entity, reads: map[string]*Signal{}, names: map[string]bool{}}
+		n.Advice = l.loadAdvice(texts, src, y.Advice)
+		l.findReads(texts)
+		for name, sig := range texts.reads {
+			c.uses.signals[name] = sig
+		}
 	} else if y.Advice != nil {
 		l.fail(src.errorAt(src.keyAt("advice"), "advice belongs to causes and cost findings"))
 	}

@@ -125,12 +125,14 @@ func (l *loader) loadDialect(src *source, sig *Signal, name string, y dialectYAM
 	if len(d.By) == 0 {
 		d.By = append([]string{"cluster"}, entityLabels[sig.Entity]...)
 	}
-	l.checkFreshness(src, sig, d, at)
+	l.checkFreshness(src, d, at)
+	d.Metric, d.Fresh, d.Expect = scoped(d.Metric, "$by"), scoped(d.Fresh, "$by"), scoped(d.Expect, "$by")
+	d.ZeroWhen = scoped(d.ZeroWhen, "$cluster")
 	return d
 }
 
 // checkFreshness requires that staleness can be told, and that liveness names a series.
-func (l *loader) checkFreshness(src *source, sig *Signal, d *Dialect, at func(string) position) {
+func (l *loader) checkFreshness(src *source, d *Dialect, at func(string) position) {
 	if d.Query != "" {
 		if !strings.Contains(d.Query, "$by") && !strings.Contains(d.Query, "$cluster") {
 			l.fail(src.errorAt(at("query"), "the query needs {$by} (or {$cluster}) in its selectors: it would read all clusters"))
@@ -150,5 +152,4 @@ func (l *loader) checkFreshness(src *source, sig *Signal, d *Dialect, at func(st
 	if d.ZeroWhen != "" && len(selectors(d.ZeroWhen)) == 0 {
 		l.fail(src.errorAt(at("zero_when"), "zero_when names no series"))
 	}
-	_ = sig
 }

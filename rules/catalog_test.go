@@ -1,0 +1,21 @@
+package rules_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/streamkeeper-io/streamkeeper/rules"
+)
+
+// TestCatalog loads the built-in rules, as they lie in the tree, and runs their examples.
+func TestCatalog(t *testing.T) {
+	c, err := rules.Load(os.DirFS("catalog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range c.Test() {
+		if !r.Passed {
+			t.Errorf("%s:%d: %s: %s", r.File, r.Line, r.Name, r.Text)
+		}
+	}
+}

@@ -1,0 +1,324 @@
+package rules
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+)
+
+// Strengths of a condition that has no ramp, and the limits of one that has: soft evidence never decides
+// alone.
+const (
+	strongest = 0.98
+	weakest   = 0.02
+)
+
+// SymptomQueries lists what Symptoms needs to know, for the whole cluster. It depends on the scope's
+// cluster and interval only.
+func (c *Catalog) SymptomQueries(s Scope) []streamkeeper.Query {
+	return c.symptomPlan(s).queries
+}
+
+func (c *Catalog) symptomPlan(s Scope) *planner {
+	p := newPlanner(s, nil)
+	for _, n := range c.phaseOne {
+		c.addNeeds(p, n)
+	}
+	return p
+}
+
+// addNeeds plans the signals of a node and of what masks it.
+func (c *Catalog) addNeeds(p *planner, n *Node) {
+	for _, name := range n.Signals {
+		sig := n.program.uses.signals[name]
+		p.add(need{sig, windowOf(sig, n.Window)})
+	}
+	for _, id := range n.MaskedBy {
+		mask := c.nodes[id]
+		for _, name := range mask.Signals {
+			sig := mask.program.uses.signals[name]
+			p.add(need{sig, windowOf(sig, mask.Window)})
+		}
+	}
+}
+
+// Symptoms judges all symptoms, trigger nodes and cost findings on all entities, whatever their state.
+// Observations are sorted by node, then entity.
+func (c *Catalog) Symptoms(s Scope, in Inputs) []streamkeeper.Observation {
+	e := c.newEvaluation(s, in, c.symptomPlan(s))
+	var out []streamkeeper.Observation
+	for _, n := range c.phaseOne {
+		for _, entity := range e.entities(n) {
+			out = append(out, e.observe(n, entity))
+		}
+	}
+	return out
+}
+
+// evaluation is one pass over nodes and entities.
+type evaluation struct {
+	catalog *Catalog
+	phase   *phase
+	raw     map[NodeOn]streamkeeper.State // conditions without masks
+	points  *resolver
+}
+
+func (c *Catalog) newEvaluation(s Scope, in Inputs, p *planner) *evaluation {
+	r := newResolver(p, in.Answers)
+	return &evaluation{
+		catalog: c, points: r, raw: map[NodeOn]streamkeeper.State{},
+		phase: &phase{
+			scope: s, readings: r, world: in.World, events: newEventIndex(in.Events, s), relation: map[relationKey][]streamkeeper.Entity{},
+		},
+	}
+}
+
+// entities lists what a node is judged on. Clients, stores and disks that no inventory lists are known
+// by their series.
+func (e *evaluation) entities(n *Node) []streamkeeper.Entity {
+	s := e.phase.scope
+	list := slices.Clone(e.phase.world.Entities(s.Cluster, n.Entity))
+	switch n.Entity {
+	case streamkeeper.KindCluster:
+		if len(list) == 0 {
+			list = []streamkeeper.Entity{clusterEntity(s.Cluster)}
+		}
+	case streamkeeper.KindClient, streamkeeper.KindStore, streamkeeper.KindDisk:
+		for name, sig := range n.program.uses.signals {
+			if strings.Contains(name, ".") {
+				continue
+			}
+			for entity := range e.points.resolve(need{sig, windowOf(sig, n.Window)}).values {
+				list = append(list, streamkeeper.Entity{Kind: n.Entity, Name: entity, Cluster: s.Cluster})
+			}
+		}
+	}
+	slices.SortFunc(list, streamkeeper.CompareEntities)
+	return slices.Compact(list)
+}
+
+func clusterEntity(name string) streamkeeper.Entity {
+	return streamkeeper.Entity{Kind: streamkeeper.KindCluster, Name: name, Cluster: name}
+}
+
+func (e *evaluation) frame(n *Node, entity streamkeeper.Entity) *frame {
+	return &frame{phase: e.phase, entity: entity, asked: n.Window, window: effective(n.Window, e.phase.scope.Interval)}
+}
+
+// condition evaluates when and applies_when, without masks.
+func (e *evaluation) condition(n *Node, f *frame) streamkeeper.State {
+	applies := streamkeeper.Present
+	if n.program.applies != nil {
+		applies = f.quiet(n.program.applies.eval).state()
+	}
+	if applies == streamkeeper.Absent {
+		return streamkeeper.NotApplicable
+	}
+	state := n.program.when.eval(f).state()
+	// a decisive fact that is there shows that it applies; anything else needs to be known to apply
+	if applies == streamkeeper.Unknown && (state != streamkeeper.Present || !n.Decisive) {
+		f.note(streamkeeper.WhyMissing, "whether it applies ("+n.AppliesWhen+")")
+		return streamkeeper.Unknown
+	}
+	return state
+}
+
+// masked names a mask of the node that is present on the entity or on a related one.
+func (e *evaluation) masked(n *Node, entity streamkeeper.Entity) string {
+	for _, id := range n.MaskedBy {
+		mask := e.catalog.nodes[id]
+		on := []streamkeeper.Entity{entity}
+		if mask.Entity != entity.Kind {
+			on = e.bound(entity, mask.Entity)
+		}
+		for _, o := range on {
+			key := NodeOn{id, o}
+			state, ok := e.raw[key]
+			if !ok {
+				state = e.condition(mask, e.frame(mask, o))
+				e.raw[key] = state
+			}
+			if state == streamkeeper.Present {
+				return id
+			}
+		}
+	}
+	return ""
+}
+
+// bound lists the entities of a kind that go with an entity.
+func (e *evaluation) bound(entity streamkeeper.Entity, kind streamkeeper.EntityKind) []streamkeeper.Entity {
+	return boundEntities(e.phase.world, entity, kind)
+}
+
+func boundEntities(w World, entity streamkeeper.Entity, kind streamkeeper.EntityKind) []streamkeeper.Entity {
+	switch kind {
+	case entity.Kind:
+		return []streamkeeper.Entity{entity}
+	case streamkeeper.KindCluster:
+		return []streamkeeper.Entity{clusterEntity(entity.Cluster)}
+	}
+	if entity.Kind == streamkeeper.KindCluster {
+		return w.Entities(entity.Cluster, kind)
+	}
+	return w.Related(entity, kind)
+}
+
+// observe judges one node on one entity.
+func (e *evaluation) observe(n *Node, entity streamkeeper.Entity) streamkeeper.Observation {
+	f := e.frame(n, entity)
+	state := e.condition(n, f)
+	o := streamkeeper.Observation{Node: n.ID, Entity: entity, State: state}
+	e.raw[NodeOn{n.ID, entity}] = state
+	matched := slices.Clone(f.matched)
+	if state == streamkeeper.Present || state == streamkeeper.Absent {
+		if mask := e.masked(n, entity); mask != "" {
+			state, o.State = streamkeeper.Unknown, streamkeeper.Unknown
+			f.notes = []note{{"masked by", mask}}
+		}
+	}
+	if state == streamkeeper.NotApplicable {
+		o.Why = "does not apply: " + n.AppliesWhen
+		return o
+	}
+	if state == streamkeeper.Unknown {
+		o.Why, o.Needs = f.why(), n.Needs
+	}
+	e.numbers(n, f, &o, matched)
+	if state == streamkeeper.Unknown {
+		return o
+	}
+	o.Strength = strength(n, f, state)
+	if n.program.when.main != nil {
+		if v, ok := f.quiet(n.program.when.main).exact(); ok {
+			o.Value = &v
+		}
+	}
+	if state == streamkeeper.Absent {
+		o.Text, _ = n.program.sayNot.render(f)
+		return o
+	}
+	o.Since = earliest(matched)
+	o.Loci = n.program.loci.list(f)
+	f.strings["locus"] = lociText(o.Loci)
+	o.Text, _ = n.program.say.render(f)
+	return o
+}
+
+// numbers puts every value that the node knows into the observation, and names for its texts into f.
+func (e *evaluation) numbers(n *Node, f *frame, o *streamkeeper.Observation, matched []*streamkeeper.Event) {
+	f.numbers, f.strings = map[string]float64{}, map[string]string{
+		"entity": f.entity.String(), "cluster": f.entity.Cluster, string(f.entity.Kind): f.entity.Name, "window": formatWindow(f.window),
+	}
+	if latest := newest(matched); latest != nil {
+		for name := range latest.Attrs {
+			switch v := attribute(latest, name); v.kind {
+			case number:
+				f.numbers[name] = v.n
+			case text, boolean:
+				if _, taken := f.strings[name]; !taken {
+					f.strings[name], _ = attrText(latest, name)
+				}
+			}
+		}
+	}
+	f.silent++
+	for _, name := range n.Signals {
+		sig := n.program.uses.signals[name]
+		v := value{}
+		if sig.Entity == f.entity.Kind {
+			v = f.signal(sig, f.entity)
+		} else {
+			v = f.related(sig, sig.Entity, "max_of")
+		}
+		if x, ok := v.exact(); ok {
+			f.numbers[name] = x
+		}
+	}
+	f.silent--
+	o.Numbers, o.Strings = f.numbers, f.strings
+}
+
+// strength is the soft evidence of a decided condition; its side of one half is that of the state.
+func strength(n *Node, f *frame, state streamkeeper.State) float64 {
+	s := strongest
+	if state == streamkeeper.Absent {
+		s = weakest
+	}
+	if n.program.strength != nil {
+		if v := f.quiet(n.program.strength.eval); v.kind == number {
+			s = v.n
+		}
+	}
+	s = min(max(s, weakest), strongest)
+	if state == streamkeeper.Present {
+		return max(s, 0.5)
+	}
+	return min(s, 0.5)
+}
+
+func newest(events []*streamkeeper.Event) *streamkeeper.Event {
+	if len(events) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(events, func(a, b *streamkeeper.Event) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Seq, b.Seq)) })
+}
+
+func earliest(events []*streamkeeper.Event) time.Time {
+	if len(events) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(events, func(a, b *streamkeeper.Event) int { return a.At.Compare(b.At) }).At
+}
+
+// list finds what a present node points at, the most frequent first.
+func (l *loci) list(f *frame) []streamkeeper.Locus {
+	if l == nil {
+		return nil
+	}
+	count := map[string]int{}
+	for _, e := range f.find(&l.call).match {
+		if s, ok := attrText(e, l.attr); ok {
+			count[s]++
+		}
+	}
+	names := sortedKeys(count)
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(count[b], count[a]) })
+	out := make([]streamkeeper.Locus, len(names))
+	for i, name := range names {
+		out[i] = streamkeeper.Locus{Kind: l.kind, Name: name}
+	}
+	return out
+}
+
+// lociText names at most three loci.
+func lociText(list []streamkeeper.Locus) string {
+	var names []string
+	for i, l := range list {
+		if i == 3 {
+			names = append(names, "…")
+			break
+		}
+		names = append(names, l.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Applies judges context atoms (applies_when, requires, an answer set's when) on an entity. An empty
+// expression applies; one that does not compile is unknown.
+func (c *Catalog) Applies(expr string, e streamkeeper.Entity, w World) streamkeeper.State {
+	if expr == "" {
+		return streamkeeper.Present
+	}
+	x, ok := c.atoms[expr]
+	if !ok {
+		var err *compileError
+		if x, err = compile(expr, scope{mode: modeAtoms}, typBool); err != nil {
+			return streamkeeper.Unknown
+		}
+	}
+	return x.eval(&frame{phase: &phase{world: w}, entity: e}).state()
+}
