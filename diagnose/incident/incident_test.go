@@ -1,0 +1,284 @@
+package incident
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+)
+
+var (
+	noon    = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	orders  = streamkeeper.Entity{Kind: streamkeeper.KindGroup, Name: "orders", Cluster: "c"}
+	billing = streamkeeper.Entity{Kind: streamkeeper.KindGroup, Name: "billing", Cluster: "c"}
+	store   = streamkeeper.Entity{Kind: streamkeeper.KindStore, Name: "bucket", Cluster: "c"}
+)
+
+// film plays ticks of five seconds.
+type film struct {
+	t    *testing.T
+	mem  Memory
+	now  time.Time
+	last Output
+}
+
+func play(t *testing.T) *film { return &film{t: t, now: noon} }
+
+// tick plays one tick; the memory goes through JSON, as it does over a restart.
+func (f *film) tick(in Input) Output {
+	f.t.Helper()
+	in.Now, in.Cluster = f.now, "c"
+	body, err := json.Marshal(f.mem)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var mem Memory
+	if err := json.Unmarshal(body, &mem); err != nil {
+		f.t.Fatal(err)
+	}
+	f.mem, f.last = Step(mem, in, Options{})
+	f.now = f.now.Add(5 * time.Second)
+	return f.last
+}
+
+// until plays the same tick until an incident changes and returns it with the number of ticks.
+func (f *film) until(in Input, most int) (streamkeeper.Incident, int) {
+	f.t.Helper()
+	for n := 1; n <= most; n++ {
+		if out := f.tick(in); len(out.Changed) > 0 {
+			return out.Changed[0], n
+		}
+	}
+	f.t.Fatalf("no incident changed in %d ticks", most)
+	return streamkeeper.Incident{}, 0
+}
+
+func (f *film) quiet(in Input, ticks int) {
+	f.t.Helper()
+	for n := range ticks {
+		if out := f.tick(in); len(out.Changed) > 0 {
+			f.t.Fatalf("tick %d changed %+v", n+1, out.Changed)
+		}
+	}
+}
+
+func finding(cause string, e streamkeeper.Entity, p float64) Candidate {
+	return Candidate{
+		Finding: streamkeeper.Finding{
+			ID: cause + "/" + e.Key(), Cause: cause, Title: "Something is wrong", Entity: e, Confidence: p,
+			Verdict: streamkeeper.VerdictRootCause, Severity: streamkeeper.SeverityWarning,
+		},
+		Own: []streamkeeper.Entity{e}, Affects: []streamkeeper.Entity{e}, Holds: true,
+	}
+}
+
+func late(e streamkeeper.Entity) Symptom {
+	return Symptom{
+		Symptom: streamkeeper.Symptom{ID: "lag_growth", Entity: e, Since: noon, Severity: streamkeeper.SeverityWarning, Text: e.Name + " falls behind"},
+		Impact:  e.Name + " is 4 m 12 s late",
+	}
+}
+
+func TestOpensAfterThreeOfFour(t *testing.T) {
+	in := Input{Candidates: []Candidate{finding("slow", orders, .85)}, Symptoms: []Symptom{late(orders)}}
+	i, n := play(t).until(in, 10)
+	if n != 3 || i.State != streamkeeper.IncidentOpen {
+		t.Errorf("opened after %d ticks as %s, want 3 and open", n, i.State)
+	}
+	in.Candidates[0].Decisive = true
+	if _, n := play(t).until(in, 10); n != 1 {
+		t.Errorf("a decisive fact is told after %d ticks, want 1", n)
+	}
+	in.Candidates[0] = finding("slow", orders, .75)
+	play(t).quiet(in, 20)
+}
+
+func TestWaitingIsListed(t *testing.T) {
+	out := play(t).tick(Input{Candidates: []Candidate{finding("slow", orders, .85)}})
+	if len(out.Told) != 0 || len(out.Waiting) != 1 || out.Waiting[0].Ticks != 2 {
+		t.Errorf("after one tick: %+v, want one finding waiting for two more ticks", out)
+	}
+}
+
+func TestImpactGate(t *testing.T) {
+	f := play(t)
+	harmless := Input{Candidates: []Candidate{finding("slow", orders, .99)}}
+	f.quiet(harmless, 10)
+	if len(f.last.Told) != 1 {
+		t.Errorf("the finding itself is not told: %+v", f.last)
+	}
+	outage := finding("store_down", store, .97)
+	outage.Shared = true
+	i, _ := play(t).until(Input{Candidates: []Candidate{outage}}, 5)
+	if i.Impact != nil || i.Headline != "store bucket: something is wrong" {
+		t.Errorf("pre-impact outage: impact %v, headline %q", i.Impact, i.Headline)
+	}
+}
+
+func TestLifeOfAnIncident(t *testing.T) {
+	f := play(t)
+	bad := Input{
+		Candidates: []Candidate{finding("slow", orders, .95)},
+		Symptoms: []Symptom{late(orders), {Symptom: streamkeeper.Symptom{
+			ID: "rebalance_rate_high", Entity: orders, Severity: streamkeeper.SeverityWarning, Text: "orders rebalances every 38 s",
+		}}},
+		Changes: []Change{
+			{Change: streamkeeper.Change{At: noon.Add(-time.Minute), Kind: "deploy", Text: "orders v2"}, Entity: orders},
+			{Change: streamkeeper.Change{At: noon.Add(-time.Hour), Kind: "deploy", Text: "orders v1"}, Entity: orders},
+			{Change: streamkeeper.Change{At: noon, Kind: "deploy", Text: "billing v9"}, Entity: billing},
+		},
+	}
+	opened, _ := f.until(bad, 5)
+	if want := "orders is 4 m 12 s late and rebalances every 38 s"; opened.Headline != want {
+		t.Errorf("headline %q, want %q", opened.Headline, want)
+	}
+	if len(opened.Changes) != 1 || opened.Changes[0].Text != "orders v2" {
+		t.Errorf("changes %+v, want the deploy of v2 only", opened.Changes)
+	}
+	f.quiet(bad, 10)
+
+	changed := bad
+	changed.Candidates = []Candidate{finding("poison", orders, .95), finding("slow", orders, .1)}
+	updated, _ := f.until(changed, 5)
+	if updated.ID != opened.ID || updated.State != streamkeeper.IncidentUpdated || updated.Root.Cause != "poison" {
+		t.Errorf("after a change of cause: %s %s %s, want %s updated poison", updated.ID, updated.State, updated.Root.Cause, opened.ID)
+	}
+
+	draining := bad
+	draining.Candidates = nil
+	f.quiet(draining, 30) // the cause is gone, but orders is still late
+	resolved, n := f.until(Input{}, 20)
+	if resolved.ID != opened.ID || resolved.State != streamkeeper.IncidentResolved || resolved.ResolvedAt == nil || n != DefaultOptions().Hold {
+		t.Errorf("resolved %s %s after %d ticks, want %s resolved after %d", resolved.ID, resolved.State, n, opened.ID, DefaultOptions().Hold)
+	}
+	if len(resolved.Symptoms) == 0 || resolved.Headline == "" {
+		t.Errorf("a resolved incident forgot what it was: %+v", resolved)
+	}
+}
+
+func TestHysteresis(t *testing.T) {
+	f := play(t)
+	in := func(p float64) Input {
+		return Input{Candidates: []Candidate{finding("slow", orders, p)}, Symptoms: []Symptom{late(orders)}}
+	}
+	f.until(in(.9), 5)
+	for range 20 {
+		f.quiet(in(.5), 1) // between Off and On: stays
+		f.quiet(in(.3), 3) // below Off, but not for long
+	}
+	if len(f.mem.Open) != 1 {
+		t.Errorf("%d incidents open, want 1", len(f.mem.Open))
+	}
+}
+
+func TestBlindTicksCountNothing(t *testing.T) {
+	f := play(t)
+	in := Input{Candidates: []Candidate{finding("slow", orders, .9)}, Symptoms: []Symptom{late(orders)}, Blind: true}
+	f.quiet(in, 10)
+	in.Blind = false
+	f.until(in, 5)
+	f.quiet(Input{Blind: true}, 30)
+	if len(f.mem.Open) != 1 {
+		t.Error("an incident was resolved while nothing could be seen")
+	}
+}
+
+func TestBenignSilences(t *testing.T) {
+	deploy := finding("rolling_deploy", orders, .97)
+	deploy.Finding.Verdict = streamkeeper.VerdictBenign
+	play(t).quiet(Input{Candidates: []Candidate{deploy}, Symptoms: []Symptom{late(orders)}}, 20)
+
+	over := deploy
+	over.Holds = false
+	if i, _ := play(t).until(Input{Candidates: []Candidate{over}, Symptoms: []Symptom{late(orders)}}, 5); i.Root.Verdict != streamkeeper.VerdictBenign {
+		t.Errorf("root %+v", i.Root)
+	}
+
+	hurts := deploy
+	hurts.Affects = []streamkeeper.Entity{orders, billing}
+	if i, _ := play(t).until(Input{Candidates: []Candidate{hurts}, Symptoms: []Symptom{late(billing)}}, 5); i.Impact == nil {
+		t.Error("harm to another entity was silenced")
+	}
+}
+
+func TestConsequencesAreFolded(t *testing.T) {
+	f := play(t)
+	lag := Input{
+		Candidates: []Candidate{finding("slow", orders, .9), finding("slow", billing, .9)},
+		Symptoms:   []Symptom{late(orders), late(billing)},
+	}
+	f.until(lag, 5)
+	if len(f.mem.Open) != 2 {
+		t.Fatalf("%d incidents open, want one per group", len(f.mem.Open))
+	}
+	first := f.mem.Open[0].Incident.ID
+	outage := finding("store_down", store, .97)
+	outage.Shared = true
+	outage.Affects = []streamkeeper.Entity{orders, billing}
+	then := finding("throttled", orders, .9)
+	then.Finding.Consequence = outage.Finding.ID
+	both := Input{Candidates: []Candidate{outage, then}, Symptoms: lag.Symptoms}
+	f.until(both, 5)
+	f.tick(both)
+	f.tick(both)
+	if len(f.mem.Open) != 1 || f.mem.Open[0].Incident.ID != first || f.mem.Open[0].Incident.Root.Cause != "store_down" {
+		t.Fatalf("open %+v, want the first incident with the outage as its root", f.mem.Open)
+	}
+	if c := f.mem.Open[0].Incident.Consequences; len(c) != 1 || c[0].Cause != "throttled" || c[0].Incident != first {
+		t.Errorf("consequences %+v", c)
+	}
+}
+
+func TestTwoFaultsAreTwoIncidents(t *testing.T) {
+	f := play(t)
+	in := Input{Candidates: []Candidate{finding("slow", orders, .9), finding("poison", orders, .95)}, Symptoms: []Symptom{late(orders)}}
+	f.until(in, 5)
+	if len(f.mem.Open) != 2 || f.mem.Open[0].Incident.Root.Cause != "poison" {
+		t.Errorf("open %+v, want two incidents, the surer first", f.mem.Open)
+	}
+	for _, told := range f.last.Told {
+		if told.Incident == "" {
+			t.Errorf("finding %s has no incident", told.ID)
+		}
+	}
+}
+
+func TestUnknownCauseMustStay(t *testing.T) {
+	other := finding(streamkeeper.CauseOther, orders, .7)
+	other.Finding.Verdict = streamkeeper.VerdictOther
+	in := Input{Candidates: []Candidate{other}, Symptoms: []Symptom{late(orders)}}
+	if _, n := play(t).until(in, 10); n != 6 {
+		t.Errorf("an unknown cause is told after %d ticks, want 6", n)
+	}
+}
+
+func TestStepIsDeterministic(t *testing.T) {
+	a, b := finding("slow", orders, .9), finding("poison", billing, .9)
+	symptoms := []Symptom{late(orders), late(billing)}
+	one, two := play(t), play(t)
+	for range 5 {
+		one.tick(Input{Candidates: []Candidate{a, b}, Symptoms: symptoms})
+		two.tick(Input{Candidates: []Candidate{b, a}, Symptoms: []Symptom{symptoms[1], symptoms[0]}})
+	}
+	if diff := cmp.Diff(one.mem, two.mem); diff != "" {
+		t.Errorf("another order gives another memory:\n%s", diff)
+	}
+}
+
+func TestMint(t *testing.T) {
+	id := mint(noon, "slow", orders)
+	parsed, err := ulid.ParseStrict(id)
+	if err != nil {
+		t.Fatalf("%s: %v", id, err)
+	}
+	if got := ulid.Time(parsed.Time()).UTC(); !got.Equal(noon) {
+		t.Errorf("time %s, want %s", got, noon)
+	}
+	if mint(noon, "slow", orders) != id || mint(noon, "slow", billing) == id || mint(noon, "poison", orders) == id {
+		t.Error("ids do not come from time, cause and entity alone")
+	}
+}

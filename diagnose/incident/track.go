@@ -1,0 +1,108 @@
+package incident
+
+import (
+	"math/bits"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+)
+
+// Track follows one finding over ticks.
+type Track struct {
+	Recent uint32               `json:"recent"` // one bit per tick, newest lowest: above On
+	Below  int                  `json:"below"`  // ticks in a row below Off
+	Told   bool                 `json:"told"`
+	Last   streamkeeper.Finding `json:"last"`
+}
+
+// need is how many of how many ticks a finding must be above On.
+type need struct{ ticks, of int }
+
+// An answer without a name must be steady for longer: it is worth telling only when it stays.
+const unknownFactor = 2
+
+func (s *step) need(c *Candidate) need {
+	n := need{s.opt.Need, s.opt.Of}
+	if c.Finding.Verdict == streamkeeper.VerdictOther {
+		n = need{n.ticks * unknownFactor, n.of * unknownFactor}
+	}
+	if c.Decisive {
+		n.ticks = 1
+	}
+	return n
+}
+
+func (t Track) count(n need) int { return bits.OnesCount32(t.Recent & (1<<n.of - 1)) }
+
+func (t Track) missing(n need) int { return max(1, n.ticks-t.count(n)) }
+
+// follow advances every track. A finding that vanished counts as one with posterior 0.
+func (s *step) follow(old map[string]Track) map[string]Track {
+	out := map[string]Track{}
+	for id, t := range old {
+		out[id] = s.advance(t, s.byID[id])
+	}
+	for id, c := range s.byID {
+		if _, ok := old[id]; !ok {
+			out[id] = s.advance(Track{}, c)
+		}
+	}
+	s.displace(out)
+	for id, t := range out {
+		if !t.Told && t.Recent == 0 {
+			delete(out, id)
+		}
+	}
+	return out
+}
+
+func (s *step) advance(t Track, c *Candidate) Track {
+	p := 0.0
+	if c != nil {
+		p = c.Finding.Confidence
+		since := t.Last.Since
+		t.Last = c.Finding
+		if t.Told && !since.IsZero() && (t.Last.Since.IsZero() || since.Before(t.Last.Since)) {
+			t.Last.Since = since // a story does not become younger while it is told
+		}
+	}
+	if s.in.Blind {
+		return t
+	}
+	t.Recent <<= 1
+	on := s.opt.On
+	if c != nil && c.Finding.Verdict == streamkeeper.VerdictOther {
+		on = (s.opt.On + s.opt.Off) / 2 // "other" competes with every name at once
+	}
+	if c != nil && p >= on {
+		t.Recent |= 1
+	}
+	if p < s.opt.Off {
+		t.Below++
+	} else {
+		t.Below = 0
+	}
+	if c != nil && t.count(s.need(c)) >= s.need(c).ticks {
+		t.Told = true
+	}
+	if t.Below >= s.opt.Hold {
+		t.Told = false
+	}
+	return t
+}
+
+// displace withdraws at once a told finding that has fallen below Off while another cause of the same
+// entity is told: the answer changed, nothing flickers.
+func (s *step) displace(tracks map[string]Track) {
+	taken := map[streamkeeper.Entity]bool{}
+	for _, t := range tracks {
+		if t.Told && t.Below == 0 {
+			taken[t.Last.Entity] = true
+		}
+	}
+	for id, t := range tracks {
+		if t.Told && t.Below > 0 && taken[t.Last.Entity] {
+			t.Told, t.Recent = false, 0
+			tracks[id] = t
+		}
+	}
+}
