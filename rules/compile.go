@@ -530,7 +530,7 @@ func isConstant(n ast.Node) bool {
 
 // nearest is the candidate closest to name by edit distance, "" when none is close.
 func nearest(name string, candidates []string) string {
-	best, bestCost := "", 4
+	best, bestCost := "", min(len(name)/3+1, 4)
 	for _, c := range candidates {
 		if cost := editDistance(name, c); cost < bestCost || cost == bestCost && c < best {
 			best, bestCost = c, cost
