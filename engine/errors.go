@@ -5,16 +5,17 @@ import (
 	"fmt"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
+	"github.com/streamkeeper-io/streamkeeper/engine/meta"
 )
 
 // The errors callers may test with errors.Is. Everything else is wrapped around one of them or is a caller's mistake.
 var (
-	ErrUnknownTopic           = errors.New("unknown topic")
-	ErrTopicExists            = errors.New("topic exists")
+	ErrUnknownTopic           = meta.ErrUnknownTopic
+	ErrTopicExists            = meta.ErrTopicExists
 	ErrUnknownPartition       = errors.New("unknown partition")
-	ErrInvalidTopic           = errors.New("invalid topic")
-	ErrInvalidConfig          = errors.New("invalid config")
-	ErrInvalidPartitions      = errors.New("invalid partition count")
+	ErrInvalidTopic           = meta.ErrInvalidTopic
+	ErrInvalidConfig          = meta.ErrInvalidConfig
+	ErrInvalidPartitions      = meta.ErrInvalidPartitions
 	ErrOffsetOutOfRange       = errors.New("offset out of range")
 	ErrStorage                = errors.New("storage failed")
 	ErrOutOfOrderSequence     = errors.New("out of order sequence number")

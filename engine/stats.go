@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/tier"
+)
 
 // Pressure is a rung of the backpressure ladder.
 type Pressure string
@@ -33,15 +37,71 @@ type Stats struct {
 	QueueBytes    int64 // appended, not durable yet
 	QueueBatches  int
 
-	PoolUsed, PoolLimit                                  int64
-	PoolHits, PoolMisses, PoolEvictions, PoolWaits       int64
-	ColdReads                                            int64
-	ProbeFailures                                        int // consecutive
-	LastProbeOK                                          time.Time
-	Topics, Partitions, Objects                          int
-	ObjectBytes                                          int64
-	LogFailed                                            bool
-	CacheBytes                                           int64 // tail cache in use
-	CacheHits, CacheMisses                               int64
+	// The pool of cold slices.
+	PoolUsed, PoolLimit                            int64
+	PoolHits, PoolMisses, PoolEvictions, PoolWaits int64
+	ColdReads                                      int64
+
+	// Store calls of the read family, which the idle probe belongs to.
+	ProbeFailures int       // consecutive
+	LastProbeOK   time.Time // zero when none succeeded
+	StoreFailing  bool      // any family of calls
+
+	Topics, Partitions, Objects int
+	ObjectBytes                 int64
+	LogFailed                   bool
+
+	CacheBytes             int64 // tail cache in use
+	CacheHits, CacheMisses int64
+
 	AppendedBytes, AppendedBatches, ReadBytes, DiskReads int64 // since start
+}
+
+// Stats returns the gauges; cheap enough for every second.
+func (e *Engine) Stats() Stats {
+	log, now := e.log.Gauges(), e.o.Clock.Now()
+	closed, n, oldest, warm, _ := e.ring.gauges()
+	used := e.log.UsedBytes()
+	rung, throttle := e.rung(used - warm)
+	if p := e.pressure.Load(); p > rung {
+		rung = p // the hot path still acts on it
+	}
+	s := Stats{
+		LocalBytes: used, LocalSoftBytes: e.o.Tier.LocalBytes, LocalHardBytes: e.o.Tier.HardLocalBytes,
+		Pressure: rungs[rung].pressure, ThrottleMillis: throttle,
+		ClosedBytes: closed, ClosedSegments: n, OldestClosedAge: -1, FrozenSeconds: -1, OldestUploadAge: -1,
+		IndexLagBytes: int64(log.Next - e.index.Durable()), QueueBytes: log.QueuedBytes, QueueBatches: log.QueuedFrames,
+		LogFailed: log.Failed, CacheBytes: log.CacheBytes, CacheHits: log.Hits, CacheMisses: log.Misses, DiskReads: log.Reads,
+		AppendedBytes: e.counts.appendedBytes.Load(), AppendedBatches: e.counts.appendedBatches.Load(), ReadBytes: e.counts.readBytes.Load(),
+	}
+	if n > 0 {
+		s.OldestClosedAge = now.Sub(oldest).Seconds()
+	}
+	snap := e.meta.Snapshot()
+	s.Topics = len(snap.Topics)
+	for _, t := range snap.Topics {
+		s.Partitions += int(t.Partitions)
+	}
+	s.fromTier(e.tier.Stats())
+	return s
+}
+
+func (s *Stats) fromTier(t tier.Stats) {
+	if t.Frozen > 0 {
+		s.FrozenSeconds = t.Frozen.Seconds()
+	}
+	s.UploadsInFlight, s.UploadsAllowed = t.UploadsInFlight, t.UploadsAllowed
+	if t.UploadsInFlight > 0 {
+		s.OldestUploadAge = t.OldestUpload.Seconds()
+	}
+	s.Objects, s.ObjectBytes = t.Objects, t.ObjectBytes
+	s.PoolUsed, s.PoolLimit = t.Pool.UsedBytes, t.Pool.LimitBytes
+	s.PoolHits, s.PoolMisses, s.PoolEvictions, s.PoolWaits = t.Pool.Hits, t.Pool.Misses, t.Pool.Evictions, t.Pool.Waits
+	s.ColdReads = t.Pool.Reads
+	for _, h := range t.Health {
+		s.StoreFailing = s.StoreFailing || h.Failing
+		if h.Calls == "read" {
+			s.ProbeFailures, s.LastProbeOK = h.Failures, h.LastOK
+		}
+	}
 }

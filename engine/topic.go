@@ -3,6 +3,8 @@ package engine
 import (
 	"encoding/hex"
 	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/commitlog"
 )
 
 // TopicID is a topic's identity; it outlives nothing and is never reused.
@@ -69,13 +71,13 @@ type Read struct {
 	Tier          Tier
 	Pending       bool
 
-	release []func()
+	held []commitlog.Releaser
 }
 
 // Release gives the memory back. Calling it again does nothing.
 func (r *Read) Release() {
-	for _, f := range r.release {
-		f()
+	for _, h := range r.held {
+		h.Release()
 	}
-	r.release, r.Bytes = nil, nil
+	r.held, r.Bytes = nil, nil
 }

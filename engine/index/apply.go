@@ -84,9 +84,10 @@ func (c *Change) SetProducer(stream uint32, p Producer) {
 // DropProducer forgets a producer.
 func (c *Change) DropProducer(stream uint32, id int64) { c.del(producerKey(stream, id)) }
 
-// DropStream removes everything about a stream.
+// DropStream removes a stream's state. Its batches stay findable until their segments are released: an upload may be
+// reading them.
 func (c *Change) DropStream(stream uint32) {
-	for _, p := range []byte{'l', 'p', 'q'} {
+	for _, p := range []byte{'p', 'q'} {
 		if c.err == nil {
 			c.err = c.b.DeleteRange(key32(p, stream), after(key32(p, stream)), nil)
 		}

@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/batch"
+	"github.com/streamkeeper-io/streamkeeper/engine/commitlog"
+	"github.com/streamkeeper-io/streamkeeper/engine/index"
+)
+
+// item is what waits for a group commit.
+type item struct {
+	p       *Partition // nil for tier records and barriers
+	next    int64      // high watermark once durable; 0 = leaves it alone
+	maxTime int64
+	maxAt   int64
+	early   bool // answered after the write already
+	res     Appended
+	done    func(Appended)
+}
+
+// Append enqueues one or more contiguous v2 batches whose structure and CRC were checked (batch.Check) and returns
+// without waiting for the disk; it waits only while 64 MiB of unsettled data are queued. Offsets and the leader epoch
+// are written into b. done is called exactly once, in append order within the partition: after the write for acks 0 and
+// 1, when durable for acks -1. The engine owns b until then.
+func (p *Partition) Append(b []byte, acks int16, done func(Appended)) {
+	p.append(b, acks, false, done)
+}
+
+func failed(done func(Appended), err error) {
+	done(Appended{BaseOffset: -1, LogAppendTime: -1, Err: err})
+}
+
+// append is Append; internal appends pass the hard limit of the local log, because refusing a commit would keep
+// consumers from draining what fills it.
+func (p *Partition) append(b []byte, acks int16, internal bool, done func(Appended)) {
+	if err := p.e.enter(); err != nil {
+		failed(done, err)
+		return
+	}
+	defer p.e.leave()
+	if err := p.e.log.Admit(); err != nil {
+		failed(done, storageErr(err))
+		return
+	}
+	if !internal && p.e.refusing() {
+		failed(done, ErrThrottled)
+		return
+	}
+	p.mu.Lock()
+	err := p.enqueue(b, acks, done)
+	p.mu.Unlock()
+	if err != nil {
+		failed(done, err)
+	}
+}
+
+// enqueue assigns offsets, reserves space in the log and fills it. p.mu is held, so that the order of offsets is the
+// order of the log. When it returns an error nothing has changed and done was not called.
+func (p *Partition) enqueue(b []byte, acks int16, done func(Appended)) error {
+	if p.gone {
+		return fmt.Errorf("partition %s: %w", p.name(), ErrUnknownPartition)
+	}
+	size, it, err := p.prepare(b)
+	if err != nil {
+		return err
+	}
+	it.done = done
+	dup, err := p.checkSequences(b)
+	if err != nil {
+		return err
+	}
+	if dup != nil {
+		return p.answerDuplicate(dup, acks, it)
+	}
+	log := p.e.log
+	// An early answer must not overtake an acks=all one that still waits for its sync (I3).
+	it.early = acks != -1 && p.lastAll <= log.Settled()
+	r, err := log.Reserve(size, it, it.early)
+	if err != nil {
+		return storageErr(err)
+	}
+	p.fill(&r, b)
+	r.Done()
+	if !it.early {
+		p.lastAll = r.End
+	}
+	return nil
+}
+
+// prepare stamps the batches with offsets, epoch and time, and sums up what the log must hold.
+func (p *Partition) prepare(b []byte) (size int64, it item, err error) {
+	conf := p.topic.conf.Load()
+	it = item{p: p, next: p.next, maxTime: -1, maxAt: -1, res: Appended{BaseOffset: p.next, LogAppendTime: -1, LogStart: p.logStart}}
+	if conf.appendTime {
+		it.res.LogAppendTime = p.e.now()
+	}
+	n := 0
+	for len(b) > 0 {
+		h, rest, ok := batch.Next(b)
+		if !ok || h.LastOffsetDelta() < 0 {
+			return 0, it, fmt.Errorf("append to %s: %w", p.name(), ErrCorruptBatch)
+		}
+		if conf.appendTime {
+			h.SetLogAppendTime(it.res.LogAppendTime)
+		}
+		h.SetBaseOffset(it.next)
+		h.SetLeaderEpoch(p.e.epoch)
+		if h.MaxTimestamp() > it.maxTime {
+			it.maxTime, it.maxAt = h.MaxTimestamp(), it.next
+		}
+		it.next = h.NextOffset()
+		size += commitlog.FrameSize(len(h))
+		b = rest
+		n++
+	}
+	if n == 0 {
+		return 0, it, fmt.Errorf("append to %s: no batch: %w", p.name(), ErrCorruptBatch)
+	}
+	return size, it, nil
+}
+
+// fill copies the batches into the log and makes them known: index, producer sequences, counters.
+func (p *Partition) fill(r *commitlog.Reservation[item], b []byte) {
+	e := p.e
+	mem := e.mems.of(r.Segment, e.o.Clock)
+	e.counts.appendedBytes.Add(int64(len(b)))
+	p.noteEpoch(e.epoch, p.next)
+	for len(b) > 0 {
+		h, rest, _ := batch.Next(b)
+		f := commitlog.Frame{
+			Kind: commitlog.KindBatch, Stream: p.stream, BaseOffset: h.BaseOffset(), LeaderEpoch: e.epoch, Sum: h.CRC(), Payload: h,
+		}
+		place := e.log.Fill(r, &f)
+		mem.Add(p.stream, e.epoch, indexed(h, place))
+		p.noteSequence(h, e.now)
+		p.next = h.NextOffset()
+		e.counts.appendedBatches.Add(1)
+		b = rest
+	}
+}
+
+// indexed is the index entry of a batch.
+func indexed(h batch.Header, place commitlog.Place) index.Batch {
+	return index.Batch{
+		Base: h.BaseOffset(), Pos: place.Pos, MaxTime: h.MaxTimestamp(), Len: int32(len(h)), Records: h.RecordCount(), Delta: h.LastOffsetDelta(),
+	}
+}
+
+// answerDuplicate answers a retry with the original's offset, but not before the original is durable: a barrier waits for
+// everything that was appended before.
+func (p *Partition) answerDuplicate(dup *index.Sequence, acks int16, it item) error {
+	it.next, it.maxTime, it.maxAt = 0, -1, -1
+	it.res.BaseOffset, it.res.LogAppendTime = dup.Base, dup.Time
+	it.early = false
+	r, err := p.e.log.Reserve(0, it, false)
+	if err != nil {
+		return storageErr(err)
+	}
+	r.Done()
+	p.lastAll = r.End + 1 // what follows must not be answered before the barrier
+	return nil
+}
+
+// settler is the log's sink: it turns settled items into answers. One goroutine of the log calls it.
+type settler struct{ e *Engine }
+
+// Written answers acks 0 and 1.
+func (s settler) Written(items []item) {
+	for i := range items {
+		if it := &items[i]; it.early && it.done != nil {
+			it.done(it.res)
+			it.done = nil
+		}
+	}
+}
+
+// Durable makes records visible, then answers.
+func (s settler) Durable(items []item, err error) {
+	for i := range items {
+		it := &items[i]
+		if err != nil {
+			it.res = Appended{BaseOffset: -1, LogAppendTime: -1, Err: storageErr(err)}
+		} else if it.p != nil && it.next > 0 {
+			it.p.advance(it.next, it.maxTime, it.maxAt)
+		}
+		if it.done != nil {
+			it.done(it.res)
+		}
+	}
+}
+
+// Sealed queues a segment for the index.
+func (s settler) Sealed(i commitlog.Info) { s.e.sealed.push(i) }
+
+// Flushed reports a group commit.
+func (s settler) Flushed(f commitlog.Flush) {
+	s.e.o.Observer.Flushed(Flush{Bytes: f.Bytes, Batches: f.Frames, Wait: f.Wait, Sync: f.Sync, Err: f.Err})
+}
+
+// Failed marks the node's log failed until a restart (I4).
+func (s settler) Failed(err error) {
+	s.e.failed.Store(true)
+	s.e.event(EventLogFailed, "the commit log failed; restart the broker to recover: "+err.Error(), map[string]any{"error": err.Error()})
+}

@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+)
+
+// The bytes of __consumer_offsets are Kafka's: tools such as Burrow read them.
+//
+//	offset key    int16 version 1 · group · topic · int32 partition
+//	offset value  int16 version 3 · int64 offset · int32 leader epoch · metadata · int64 commit time
+//	              (versions 0 to 2 are read too: no leader epoch, version 1 with an expiry)
+//	group key     int16 version 2 · group
+//	strings       int16 length, bytes
+const (
+	offsetKeyVersion   = 1
+	groupKeyVersion    = 2
+	offsetValueVersion = 3
+)
+
+func appendString(b []byte, s string) []byte {
+	if len(s) > math.MaxInt16 {
+		s = s[:math.MaxInt16]
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
+	return append(b, s...)
+}
+
+func offsetKeyBytes(group string, k OffsetKey) []byte {
+	b := binary.BigEndian.AppendUint16(nil, offsetKeyVersion)
+	b = appendString(b, group)
+	b = appendString(b, k.Topic)
+	return binary.BigEndian.AppendUint32(b, uint32(k.Partition))
+}
+
+func groupKeyBytes(group string) []byte {
+	return appendString(binary.BigEndian.AppendUint16(nil, groupKeyVersion), group)
+}
+
+func offsetValueBytes(c CommittedOffset) []byte {
+	b := binary.BigEndian.AppendUint16(nil, offsetValueVersion)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.Offset))
+	b = binary.BigEndian.AppendUint32(b, uint32(c.LeaderEpoch))
+	b = appendString(b, c.Metadata)
+	return binary.BigEndian.AppendUint64(b, uint64(c.CommittedAt.UnixMilli()))
+}
+
+// fields reads big-endian fields and remembers the first failure.
+type fields struct {
+	b   []byte
+	bad bool
+}
+
+func (f *fields) take(n int) []byte {
+	if n < 0 || n > len(f.b) {
+		f.bad, f.b = true, nil
+		return make([]byte, max(n, 0)&0xf)
+	}
+	v := f.b[:n]
+	f.b = f.b[n:]
+	return v
+}
+
+func (f *fields) i16() int16 { return int16(binary.BigEndian.Uint16(f.take(2))) }
+func (f *fields) i32() int32 { return int32(binary.BigEndian.Uint32(f.take(4))) }
+func (f *fields) i64() int64 { return int64(binary.BigEndian.Uint64(f.take(8))) }
+
+func (f *fields) str() string {
+	n := int(f.i16())
+	if n < 0 || n > len(f.b) {
+		f.bad = f.bad || n != -1
+		return ""
+	}
+	return string(f.take(n))
+}
+
+// groupKey is a decoded key of __consumer_offsets.
+type groupKey struct {
+	group  string
+	offset OffsetKey
+	isMeta bool
+}
+
+func decodeGroupKey(b []byte) (groupKey, bool) {
+	f := fields{b: b}
+	switch f.i16() {
+	case 0, offsetKeyVersion:
+		k := groupKey{group: f.str(), offset: OffsetKey{Topic: f.str(), Partition: f.i32()}}
+		return k, !f.bad && len(f.b) == 0
+	case groupKeyVersion:
+		k := groupKey{group: f.str(), isMeta: true}
+		return k, !f.bad && len(f.b) == 0
+	}
+	return groupKey{}, false
+}
+
+func decodeOffsetValue(b []byte) (CommittedOffset, bool) {
+	f := fields{b: b}
+	version := f.i16()
+	c := CommittedOffset{Offset: f.i64(), LeaderEpoch: -1}
+	if version == 3 {
+		c.LeaderEpoch = f.i32()
+	}
+	c.Metadata = f.str()
+	c.CommittedAt = time.UnixMilli(f.i64())
+	if version == 1 {
+		f.i64() // expiry
+	}
+	return c, !f.bad && len(f.b) == 0 && version >= 0 && version <= 3
+}
+
+// javaHash is String.hashCode of a string, over its UTF-16 code units.
+func javaHash(s string) int32 {
+	var h int32
+	for _, r := range s {
+		if r >= 0x10000 {
+			r -= 0x10000
+			h = 31*h + 0xd800 + r>>10
+			h = 31*h + 0xdc00 + r&0x3ff
+			continue
+		}
+		h = 31*h + r
+	}
+	return h
+}
+
+// groupPartition is Kafka's Utils.abs(hashCode) % partitions.
+func groupPartition(group string, partitions int32) int32 {
+	return (javaHash(group) & math.MaxInt32) % partitions
+}

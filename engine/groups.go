@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/batch"
+	"github.com/streamkeeper-io/streamkeeper/engine/index"
+)
+
+// OffsetsTopic is Kafka's internal topic of committed offsets and group metadata.
+const (
+	OffsetsTopic      = "__consumer_offsets"
+	offsetsPartitions = 50
+)
+
+// groupTable is the projection of __consumer_offsets: what it says as of the last durable record. It is rebuilt from the
+// index and the log's suffix, never from the topic's history.
+type groupTable struct {
+	mu      sync.RWMutex
+	offsets map[string]map[OffsetKey]CommittedOffset
+	groups  map[string][]byte
+	// What changed since the index was written last.
+	dirtyOffsets map[string]map[OffsetKey]struct{}
+	dirtyGroups  map[string]struct{}
+}
+
+func (g *groupTable) load(d *index.DB) error {
+	g.offsets, g.groups = map[string]map[OffsetKey]CommittedOffset{}, map[string][]byte{}
+	g.dirtyOffsets, g.dirtyGroups = map[string]map[OffsetKey]struct{}{}, map[string]struct{}{}
+	err := d.Offsets(func(group, topic string, partition int32, v []byte) {
+		if c, ok := decodeOffsetValue(v); ok {
+			put(g.offsets, group, OffsetKey{topic, partition}, c)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return d.Groups(func(group string, v []byte) { g.groups[group] = v })
+}
+
+func put[V any](m map[string]map[OffsetKey]V, group string, k OffsetKey, v V) {
+	if m[group] == nil {
+		m[group] = map[OffsetKey]V{}
+	}
+	m[group][k] = v
+}
+
+// set applies a durable commit; nil forgets it.
+func (g *groupTable) set(group string, k OffsetKey, c *CommittedOffset) {
+	put(g.dirtyOffsets, group, k, struct{}{})
+	if c != nil {
+		put(g.offsets, group, k, *c)
+		return
+	}
+	delete(g.offsets[group], k)
+	if len(g.offsets[group]) == 0 {
+		delete(g.offsets, group)
+	}
+}
+
+func (g *groupTable) setGroup(group string, v []byte) {
+	g.dirtyGroups[group] = struct{}{}
+	if v == nil {
+		delete(g.groups, group)
+		return
+	}
+	g.groups[group] = v
+}
+
+// replay applies a batch of the offsets topic; other topics' are ignored.
+func (g *groupTable) replay(p *Partition, h batch.Header) error {
+	if p.topic.name != OffsetsTopic || h.IsControl() {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	err := batch.Records(h, 0, func(r batch.Record) bool { g.applyRecord(r); return true })
+	if err != nil {
+		return fmt.Errorf("replaying %s: %w", p.name(), err)
+	}
+	return nil
+}
+
+// applyRecord ignores keys of other versions: they belong to features of Kafka that this engine does not have.
+func (g *groupTable) applyRecord(r batch.Record) {
+	k, ok := decodeGroupKey(r.Key)
+	switch {
+	case !ok:
+	case k.isMeta:
+		g.setGroup(k.group, slices.Clone(r.Value))
+	case r.Value == nil:
+		g.set(k.group, k.offset, nil)
+	default:
+		if c, ok := decodeOffsetValue(r.Value); ok {
+			g.set(k.group, k.offset, &c)
+		}
+	}
+}
+
+// save writes what changed to the index. All of it is durable in the log: the projection changes only after that.
+func (g *groupTable) save(c *index.Change) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for group, keys := range g.dirtyOffsets {
+		for k := range keys {
+			var v []byte
+			if o, ok := g.offsets[group][k]; ok {
+				v = offsetValueBytes(o)
+			}
+			c.SetOffset(group, k.Topic, k.Partition, v)
+		}
+	}
+	for group := range g.dirtyGroups {
+		c.SetGroup(group, g.groups[group])
+	}
+	clear(g.dirtyOffsets)
+	clear(g.dirtyGroups)
+}
+
+// CommitOffsets appends the offsets to __consumer_offsets; done is called once, when they are durable and visible in
+// CommittedOffsets, or with an error. Commits are never refused because the local log is full.
+func (e *Engine) CommitOffsets(group string, offsets map[OffsetKey]CommittedOffset, done func(error)) {
+	records := make([]batch.Record, 0, len(offsets))
+	now := e.now()
+	for k, c := range offsets {
+		records = append(records, batch.Record{Timestamp: now, Key: offsetKeyBytes(group, k), Value: offsetValueBytes(c)})
+	}
+	e.appendGroup(group, records, done)
+}
+
+// SaveGroup stores a group's metadata (GroupMetadataValue bytes) in __consumer_offsets; done as in CommitOffsets.
+func (e *Engine) SaveGroup(group string, metadata []byte, done func(error)) {
+	e.appendGroup(group, []batch.Record{{Timestamp: e.now(), Key: groupKeyBytes(group), Value: metadata}}, done)
+}
+
+// DeleteOffsets writes tombstones; they are durable on return.
+func (e *Engine) DeleteOffsets(ctx context.Context, group string, keys []OffsetKey) error {
+	records := make([]batch.Record, 0, len(keys))
+	for _, k := range keys {
+		records = append(records, batch.Record{Timestamp: e.now(), Key: offsetKeyBytes(group, k)})
+	}
+	return e.appendGroupWait(ctx, group, records)
+}
+
+// DeleteGroup forgets a group's metadata and offsets; it is durable on return.
+func (e *Engine) DeleteGroup(ctx context.Context, group string) error {
+	records := []batch.Record{{Timestamp: e.now(), Key: groupKeyBytes(group)}}
+	for k := range e.CommittedOffsets(group) {
+		records = append(records, batch.Record{Timestamp: e.now(), Key: offsetKeyBytes(group, k)})
+	}
+	return e.appendGroupWait(ctx, group, records)
+}
+
+func (e *Engine) appendGroupWait(ctx context.Context, group string, records []batch.Record) error {
+	settled := make(chan error, 1)
+	e.appendGroup(group, records, func(err error) { settled <- err })
+	select {
+	case err := <-settled:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// appendGroup appends records to the group's partition and applies them to the projection once durable. One partition
+// holds all of a group, and answers come in append order, so the projection never goes back.
+func (e *Engine) appendGroup(group string, records []batch.Record, done func(error)) {
+	if len(records) == 0 {
+		done(nil)
+		return
+	}
+	p, err := e.groupPartition(group)
+	if err != nil {
+		done(err)
+		return
+	}
+	b := batch.Append(nil, batch.NoProducer, records)
+	p.append(b, -1, true, func(a Appended) {
+		if a.Err == nil {
+			e.groups.mu.Lock()
+			for _, r := range records {
+				e.groups.applyRecord(r)
+			}
+			e.groups.mu.Unlock()
+		}
+		done(a.Err)
+	})
+}
+
+// groupPartition returns the partition of __consumer_offsets that holds the group, creating the topic at first use.
+func (e *Engine) groupPartition(group string) (*Partition, error) {
+	t, ok := e.Topic(OffsetsTopic)
+	if !ok {
+		var err error
+		t, err = e.createTopic(context.Background(), OffsetsTopic, offsetsPartitions, map[string]string{"cleanup.policy": "compact"}, true)
+		if errors.Is(err, ErrTopicExists) {
+			t, _ = e.Topic(OffsetsTopic)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return e.Partition(OffsetsTopic, groupPartition(group, t.Partitions))
+}
+
+// CommittedOffsets returns a copy of the group's durable offsets; empty when it has none.
+func (e *Engine) CommittedOffsets(group string) map[OffsetKey]CommittedOffset {
+	e.groups.mu.RLock()
+	defer e.groups.mu.RUnlock()
+	return maps.Clone(e.groups.offsets[group])
+}
+
+// GroupsWithOffsets returns the groups that committed, sorted.
+func (e *Engine) GroupsWithOffsets() []string {
+	e.groups.mu.RLock()
+	defer e.groups.mu.RUnlock()
+	return slices.Sorted(maps.Keys(e.groups.offsets))
+}
+
+// LoadGroups returns the metadata of all groups.
+func (e *Engine) LoadGroups() map[string][]byte {
+	e.groups.mu.RLock()
+	defer e.groups.mu.RUnlock()
+	return maps.Clone(e.groups.groups)
+}

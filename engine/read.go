@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/commitlog"
+	"github.com/streamkeeper-io/streamkeeper/engine/index"
+	"github.com/streamkeeper-io/streamkeeper/engine/tier"
+)
+
+// readTries bounds how often a read follows data that moves from the log to the store under its feet.
+const readTries = 4
+
+// readBatches bounds the batches of one read, so that a million tiny ones do not make one huge answer.
+const readBatches = 4096
+
+type readerKey struct{}
+
+// WithReader names who reads (a group, a client), so that cold reads are shared fairly among readers.
+func WithReader(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, readerKey{}, maphash.String(readerSeed, name)|1)
+}
+
+var readerSeed = maphash.MakeSeed()
+
+// Read returns whole batches from the one that holds offset, at most maxBytes except that the first is always whole. At
+// the high watermark it returns none. It never waits for the object store: a cold read that is not in memory starts a
+// prefetch and comes back Pending; Watch the same offset to hear when trying again is worth it. The error is a
+// *RangeError (ErrOffsetOutOfRange), ErrStorage, ErrUnknownPartition or ErrClosed.
+func (p *Partition) Read(ctx context.Context, offset int64, maxBytes int) (Read, error) {
+	if err := p.e.enter(); err != nil {
+		return Read{}, err
+	}
+	defer p.e.leave()
+	for try := 0; ; try++ {
+		r, err := p.read(ctx, offset, maxBytes)
+		if errors.Is(err, commitlog.ErrReleased) && try < readTries {
+			continue // the segment was recycled meanwhile: its data is in the store now
+		}
+		if err != nil {
+			r.Release()
+		}
+		if errors.Is(err, commitlog.ErrReleased) {
+			err = fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		return r, err
+	}
+}
+
+func (p *Partition) read(ctx context.Context, offset int64, maxBytes int) (Read, error) {
+	p.mu.Lock()
+	gone, hw, start, next := p.gone, p.hw, p.logStart, p.next
+	p.mu.Unlock()
+	r := Read{HighWatermark: hw, LastStable: hw, LogStart: start, NextOffset: offset}
+	if gone {
+		return r, fmt.Errorf("partition %s: %w", p.name(), ErrUnknownPartition)
+	}
+	if offset < start || offset > next {
+		return r, &RangeError{Offset: offset, LogStart: start, LogEnd: next}
+	}
+	if offset >= hw {
+		return r, nil
+	}
+	err := p.readLocal(&r, hw, maxBytes)
+	if err != nil || r.Records > 0 {
+		return r, err
+	}
+	return r, p.readCold(ctx, &r, maxBytes)
+}
+
+// readLocal appends what the local log holds from r.NextOffset on.
+func (p *Partition) readLocal(r *Read, hw int64, maxBytes int) error {
+	var found [16]index.Batch // on the stack for the usual tail read
+	for r.NextOffset < hw && (r.Records == 0 || maxBytes > 0) && len(r.Bytes) < readBatches {
+		bs, segment, err := p.locate(r.NextOffset, hw, maxBytes, found[:0])
+		if err != nil {
+			return err
+		}
+		// The first batch of a further segment must fit: only the first of all may be larger.
+		if len(bs) == 0 || r.Records > 0 && int(bs[0].Len) > maxBytes {
+			return nil
+		}
+		if err := p.readBatches(r, segment, bs, &maxBytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// locate finds batches in the unapplied segments, newest first, then in the index.
+func (p *Partition) locate(offset, hw int64, maxBytes int, out []index.Batch) ([]index.Batch, uint64, error) {
+	l := p.e.mems.list()
+	for i := len(l) - 1; i >= 0; i-- {
+		if bs, ok := l[i].Find(p.stream, offset, hw, maxBytes, out); ok {
+			return bs, l[i].Segment, nil
+		}
+	}
+	bs, segment, _, err := p.e.index.Find(p.stream, offset, hw, maxBytes, out)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return bs, segment, nil
+}
+
+func (p *Partition) readBatches(r *Read, segment uint64, bs []index.Batch, maxBytes *int) error {
+	if room := readBatches - len(r.Bytes); len(bs) > room {
+		bs = bs[:room]
+	}
+	var few [16]commitlog.Span
+	spans := few[:0]
+	for _, b := range bs {
+		spans = append(spans, commitlog.Span{Pos: b.Pos, Len: int64(b.Len)})
+	}
+	var hot bool
+	var err error
+	r.Bytes, r.held, hot, err = p.e.log.Read(segment, spans, r.Bytes, r.held)
+	if err != nil {
+		if errors.Is(err, commitlog.ErrReleased) {
+			if r.Records > 0 {
+				*maxBytes = 0
+				return nil // answer what we have
+			}
+			return err
+		}
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	if !hot {
+		r.Tier = Warm
+	}
+	for _, b := range bs {
+		r.Records += int64(b.Records)
+		*maxBytes -= int(b.Len)
+		p.e.counts.readBytes.Add(int64(b.Len))
+	}
+	r.NextOffset = bs[len(bs)-1].Next()
+	return nil
+}
+
+// readCold asks the tier; the answer may be Pending.
+func (p *Partition) readCold(ctx context.Context, r *Read, maxBytes int) error {
+	offset := r.NextOffset
+	reader, _ := ctx.Value(readerKey{}).(uint64)
+	p.mu.Lock()
+	m := p.extra()
+	if m.cold == nil {
+		m.cold = map[int64]struct{}{}
+	}
+	m.cold[offset] = struct{}{} // before the call: ready may come at once
+	p.mu.Unlock()
+	c, err := p.e.tier.Read(tier.ReadRequest{Reader: reader, Stream: p.stream, Offset: offset, MaxBytes: maxBytes}, func() { p.coldReady(offset) })
+	r.Tier = Cold
+	if err != nil || !c.Pending {
+		p.coldReady(offset)
+	}
+	if err != nil {
+		return p.coldErr(offset, err)
+	}
+	if c.Pending {
+		r.Pending = true
+		return nil
+	}
+	r.Bytes, r.NextOffset, r.Records = c.Bytes, c.NextOffset, c.Records
+	r.held = append(r.held, &c)
+	p.e.counts.readBytes.Add(int64(size(c.Bytes)))
+	return nil
+}
+
+// coldErr turns the tier's error around: an offset it does not have was trimmed meanwhile, or was never stored.
+func (p *Partition) coldErr(offset int64, err error) error {
+	if errors.Is(err, tier.ErrNotTiered) {
+		p.mu.Lock()
+		start, next := p.logStart, p.next
+		p.mu.Unlock()
+		if offset < start {
+			return &RangeError{Offset: offset, LogStart: start, LogEnd: next}
+		}
+	}
+	return fmt.Errorf("reading %s at %d: %w: %w", p.name(), offset, ErrStorage, err)
+}
+
+func size(pieces [][]byte) (n int) {
+	for _, b := range pieces {
+		n += len(b)
+	}
+	return n
+}

@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/batch"
+	"github.com/streamkeeper-io/streamkeeper/engine/commitlog"
+	"github.com/streamkeeper-io/streamkeeper/engine/index"
+)
+
+// recover loads the checkpoint, replays the log's suffix over it and puts the replayed segments into the index.
+func (e *Engine) recover(clean uint64) (commitlog.Recovery, error) {
+	segments, err := e.index.Segments()
+	if err != nil {
+		return commitlog.Recovery{}, err
+	}
+	if err := e.groups.load(e.index); err != nil {
+		return commitlog.Recovery{}, err
+	}
+	if err := e.tierRec.load(e.index); err != nil {
+		return commitlog.Recovery{}, err
+	}
+	live := make([]commitlog.Info, len(segments))
+	for i, s := range segments {
+		live[i] = commitlog.Info{ID: s.ID, Slot: s.Slot, Start: s.Start, End: s.End, SealedAt: s.SealedAt}
+	}
+	mode := commitlog.FlushWrite
+	if e.o.Log.Flush == FlushFsync {
+		mode = commitlog.FlushFsync
+	}
+	e.sealed.init()
+	log, rec, err := commitlog.Open(commitlog.Options{
+		FS: e.o.FS, Dir: e.path("log"), SegmentBytes: e.o.Log.SegmentBytes, Mode: mode, Now: e.o.Clock.Now,
+		SegmentBase: uint64(uint32(e.epoch)) << 32, CacheBytes: e.o.CacheBytes,
+		Live: live, ReplayFrom: e.index.Watermark(), Replay: e.replay, CleanEnd: clean,
+	}, settler{e})
+	if err != nil {
+		if errors.Is(err, commitlog.ErrCorrupt) {
+			err = fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		return rec, err
+	}
+	e.log = log
+	e.ring.load(segments)
+	for _, s := range rec.Sealed {
+		if err := e.apply(s); err != nil {
+			return rec, err
+		}
+	}
+	if len(rec.Sealed) > 0 {
+		// A restart loop must not replay more each time.
+		if err := e.index.Flush(); err != nil {
+			return rec, err
+		}
+	}
+	return rec, nil
+}
+
+// replay applies one frame. Applying a frame again changes nothing (keeps I6): offsets say what is new.
+func (e *Engine) replay(f commitlog.Frame, place commitlog.Place) error {
+	mem := e.mems.of(place.Segment, e.o.Clock)
+	switch f.Kind {
+	case commitlog.KindTier:
+		return e.tierRec.note(append([]byte(nil), f.Payload...))
+	case commitlog.KindBatch, commitlog.KindLogStart:
+	default:
+		return fmt.Errorf("frame of kind %d; a newer build wrote it?", f.Kind)
+	}
+	p, err := e.topics.stream(f.Stream)
+	if err != nil || p == nil {
+		return err // the topic was deleted
+	}
+	if f.Kind == commitlog.KindLogStart {
+		mem.Touch(f.Stream)
+		p.setLogStart(f.BaseOffset)
+		return nil
+	}
+	return p.replay(batch.Header(f.Payload), f.LeaderEpoch, place, mem)
+}
+
+func (p *Partition) replay(h batch.Header, epoch int32, place commitlog.Place, mem *index.Memory) error {
+	mem.Add(p.stream, epoch, indexed(h, place))
+	if h.BaseOffset() < p.next {
+		return p.e.groups.replay(p, h)
+	}
+	if h.BaseOffset() > p.next {
+		return fmt.Errorf("%s continues at offset %d, %d was expected: %w", p.name(), h.BaseOffset(), p.next, commitlog.ErrCorrupt)
+	}
+	if _, err := p.loadProducers(); err != nil {
+		return err
+	}
+	p.noteEpoch(epoch, h.BaseOffset())
+	p.noteSequence(h, p.e.now)
+	if h.MaxTimestamp() > p.maxTime {
+		p.maxTime, p.maxAt = h.MaxTimestamp(), h.BaseOffset()
+	}
+	p.next = h.NextOffset()
+	p.hw = p.next
+	return p.e.groups.replay(p, h)
+}
