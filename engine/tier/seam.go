@@ -47,7 +47,8 @@ type Source interface {
 	// was replayed. The segment may be recycled from then on. It may be called
 	// again for the same id if it failed.
 	Offloaded(segmentID uint64) error
-	// LocalBytes returns how much the log ring holds, for offload by space.
+	// LocalBytes returns how much of the log ring cannot be recycled yet: the
+	// open segment and the sealed ones not offloaded. Offload by space counts it.
 	LocalBytes() int64
 }
 
@@ -159,9 +160,10 @@ type ReadRequest struct {
 }
 
 // Cold is the answer of Read. Its bytes live in the slice pool until Release.
+// Neither bytes nor Pending means a gap up to NextOffset, as compaction leaves.
 type Cold struct {
 	Bytes      [][]byte // consecutive pieces of whole batches; not to be modified
-	NextOffset int64    // the offset after the last batch, the request's when Pending
+	NextOffset int64    // where to read on; the request's offset when Pending
 	Records    int64
 	Pending    bool // nothing yet: ready will be called once
 	release    func()
@@ -206,7 +208,8 @@ type Options struct {
 	StallAfter    time.Duration // no byte for so long ends a call; default 5 s
 	ProbeEvery    time.Duration // idle HEAD; default 5 s
 	ProbeDeadline time.Duration // default 3 s
-	// AllowUnfenced uploads although the store does not honour put-if-absent;
-	// two nodes sharing a prefix would then not notice each other.
-	AllowUnfenced bool
+	// RequireFence refuses to upload to a store that ignores put-if-absent; else
+	// the tier only warns (EventStoreUnfenced), since two instances sharing a
+	// prefix could then not notice each other.
+	RequireFence bool
 }

@@ -14,6 +14,8 @@ package tier
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 )
 
@@ -35,28 +37,151 @@ var (
 
 // Tier is the cold tier of one node. All methods are safe for concurrent use.
 type Tier struct {
-	o Options
+	o        Options
+	state    *state
+	health   *health
+	calls    *calls
+	fence    *fence
+	uploader *uploader
+	pool     *pool
+
+	wake       chan struct{}
+	collectNow chan struct{}
+
+	mu  sync.Mutex
+	err error // of the journal or index: the tier stopped writing
 }
 
 // Open replays the journal and returns a Tier that serves lookups. It does not
 // call the store: a node must start while its store is down. Nothing is uploaded
 // or read from the store until Run.
-func Open(ctx context.Context, o Options) (*Tier, error) { return nil, errors.ErrUnsupported }
+func Open(ctx context.Context, o Options) (*Tier, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	t := &Tier{o: o, state: newState(o.Index), wake: make(chan struct{}, 1), collectNow: make(chan struct{}, 1)}
+	t.health = newHealth(t.send)
+	t.calls = newCalls(&t.o, t.health)
+	t.fence = &fence{t: t, ready: make(chan struct{})}
+	t.uploader = newUploader(t)
+	t.pool = newPool(o.Clock, o.PoolBytes, o.SliceBytes)
+	if o.Replay != nil {
+		for rec, err := range o.Replay {
+			if err != nil {
+				return nil, fmt.Errorf("replaying the tier's journal: %w", err)
+			}
+			r, err := decodeRecord(rec)
+			if err != nil {
+				return nil, fmt.Errorf("replaying the tier's journal: %w", err)
+			}
+			if err := t.state.replay(r); err != nil {
+				return nil, fmt.Errorf("replaying the tier's journal: %w", err)
+			}
+		}
+	}
+	empty, err := t.state.settle()
+	if err != nil {
+		return nil, fmt.Errorf("replaying the tier's journal: %w", err)
+	}
+	if err := t.destroy(ctx, empty); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
 
 // Run uploads, collects, probes and reads until ctx ends, then waits for its
-// goroutines. Call it once.
-func (t *Tier) Run(ctx context.Context) error { return errors.ErrUnsupported }
+// goroutines; readers that wait are told. Call it once. It returns the error of
+// the journal or the index if one stopped the tier, else nil.
+func (t *Tier) Run(ctx context.Context) error {
+	var g sync.WaitGroup
+	g.Go(func() { t.probe(ctx) })
+	g.Go(func() { t.fence.keep(ctx) })
+	g.Go(func() { t.collect(ctx) })
+	g.Go(func() { t.uploader.run(ctx) })
+	for range t.o.ReadWorkers {
+		g.Go(func() { t.fetch(ctx) })
+	}
+	<-ctx.Done()
+	t.pool.close()
+	g.Wait()
+	return t.journalError()
+}
 
 // Wake tells the uploader that a segment was sealed or space ran short. It never
 // blocks.
-func (t *Tier) Wake() {}
+func (t *Tier) Wake() { signal(t.wake) }
 
-// Read returns batches from the one that holds r.Offset. It never waits for the
-// store: when the bytes are not in the slice pool it starts to fetch them and
-// returns Pending, and calls ready once when trying again is worth it (also when
-// the fetch failed; the next Read then returns the error). ready runs on a tier
-// goroutine and must not block. A nil ready only starts the fetch.
-func (t *Tier) Read(r ReadRequest, ready func()) (Cold, error) { return Cold{}, errors.ErrUnsupported }
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// journal appends a record, unless an earlier one failed.
+func (t *Tier) journal(ctx context.Context, rec []byte) error {
+	if err := t.journalError(); err != nil {
+		return err
+	}
+	err := t.o.Journal.AppendTierRecord(ctx, rec)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return t.failJournal(fmt.Errorf("writing the tier's journal: %w", err))
+}
+
+// failJournal stops all writing: what is durable is no longer known.
+func (t *Tier) failJournal(err error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = err
+	}
+	return t.err
+}
+
+func (t *Tier) journalError() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+func (t *Tier) send(e Event) {
+	if t.o.Observer != nil {
+		t.o.Observer.Event(e)
+	}
+}
+
+func (t *Tier) event(kind, text string, attrs map[string]any) {
+	t.send(Event{At: t.o.Clock.Now(), Kind: kind, Text: text, Attrs: attrs})
+}
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	fetchBackoff = time.Second
+)
+
+// backoff is the pause after so many failures: doubled each time up to most,
+// then cut by up to half at random, so that retries do not march in step.
+func (t *Tier) backoff(failures int, most time.Duration) time.Duration {
+	d := min(firstBackoff<<min(failures, 20), most)
+	return d/2 + time.Duration(t.o.Random()%uint64(d/2+1))
+}
+
+// sleep waits for d, or less if the store recovers from failing for a family of
+// calls; false means that ctx ended.
+func (t *Tier) sleep(ctx context.Context, d time.Duration, family int) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	_, recovered := t.health.failing(family)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-recovered:
+	case <-timer.C:
+	}
+	return true
+}
 
 // Lookup returns the committed run that holds offset, or the first one after it.
 func (t *Tier) Lookup(stream uint32, offset int64) (Row, bool, error) {
@@ -66,72 +191,12 @@ func (t *Tier) Lookup(stream uint32, offset int64) (Row, bool, error) {
 // Extent returns what the tier holds of a stream.
 func (t *Tier) Extent(stream uint32) (Extent, bool, error) { return t.o.Index.Extent(stream) }
 
-// BatchForTime waits for and returns the raw bytes of the first cold batch whose
-// max timestamp is at least ts, starting at offset from; ok is false when there
-// is none. The caller owns the bytes and finds the record in them.
-func (t *Tier) BatchForTime(ctx context.Context, stream uint32, from, ts int64) (batch []byte, ok bool, err error) {
-	return nil, false, errors.ErrUnsupported
-}
-
-// Trim drops every run of the stream that ends at or before offset before:
-// retention, DeleteRecords, and with math.MaxInt64 the deletion of the topic.
-// Objects without live runs are destroyed. Durable on return.
-func (t *Tier) Trim(ctx context.Context, stream uint32, before int64) error {
-	return errors.ErrUnsupported
-}
-
 // Stats returns gauges; cheap enough for every second.
-func (t *Tier) Stats() Stats { return Stats{} }
-
-// Stats are the tier's gauges. Durations are zero when nothing is pending.
-type Stats struct {
-	PendingBytes    int64         // sealed, not yet committed
-	PendingSegments int           //
-	OldestPending   time.Duration // age of the oldest of them since it was sealed
-	Frozen          time.Duration // how long no COMMIT came although uploads were due
-
-	UploadsInFlight int
-	UploadsAllowed  int
-	OldestUpload    time.Duration // age of the oldest upload in flight, retries included
-	Uploaded        int64         // segments committed since start
-	UploadedBytes   int64
-	UploadFailures  int64 // failed attempts
-
-	Objects      int   // committed
-	ObjectBytes  int64 // size of committed objects
-	Orphans      int   // prepared or destroyed, not yet deleted
-	Fenced       bool
-	FenceErr     error // why uploads do not run; nil when they do
-	Health       []Health
-	Pool         PoolStats
-	JournalError error // the journal failed: the tier stopped
-}
-
-// Health is the state of one family of store calls.
-type Health struct {
-	Calls    string // read (with probes), write, delete
-	Failing  bool
-	Class    Class // of the last failure
-	Failures int   // consecutive
-	Since    time.Time
-	LastOK   time.Time // zero if never
-	LastErr  error
-}
-
-// PoolStats are the cold slice pool's gauges and counters.
-type PoolStats struct {
-	UsedBytes, LimitBytes          int64
-	Hits, Misses, Evictions, Waits int64
-	Reads                          int64 // cold reads answered with bytes
-	ReadBytes                      int64
-	Waiting                        int // reads waiting for memory or the store
-	Loading                        int // GETs queued or in flight
-	Failures                       int64
-}
-
-// RecordKey names what a journal record is about, so that the journal can forget
-// the records it supersedes: of each key only the last matters. dead means that
-// not even this one does.
-func RecordKey(rec []byte) (key string, dead bool, err error) {
-	return "", false, errors.ErrUnsupported
+func (t *Tier) Stats() Stats {
+	now := t.o.Clock.Now()
+	s := Stats{Health: t.health.snapshot(), Pool: t.pool.snapshot(), JournalError: t.journalError()}
+	s.Objects, s.Orphans, s.ObjectBytes = t.state.counts()
+	s.Fenced, s.FenceErr = t.fence.status()
+	t.uploader.stats(&s, now)
+	return s
 }

@@ -1,0 +1,98 @@
+package tier
+
+import (
+	"slices"
+	"sort"
+	"sync"
+)
+
+// MemIndex is an Index in memory, rebuilt from the journal at each start. It
+// suits nodes of up to some hundred thousand rows (about 120 bytes each).
+type MemIndex struct {
+	mu      sync.RWMutex
+	objects map[ObjectID]Object
+	rows    map[uint32][]Row // sorted by Base
+}
+
+// NewMemIndex returns an empty index.
+func NewMemIndex() *MemIndex {
+	return &MemIndex{objects: map[ObjectID]Object{}, rows: map[uint32][]Row{}}
+}
+
+// at returns where base is or belongs among a stream's rows.
+func (x *MemIndex) at(stream uint32, base int64) int {
+	rows := x.rows[stream]
+	return sort.Search(len(rows), func(i int) bool { return rows[i].Base >= base })
+}
+
+// Add implements Index.
+func (x *MemIndex) Add(o Object, rows []Row) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.objects[o.ID] = o
+	for _, r := range rows {
+		i, have := x.at(r.Stream, r.Base), x.rows[r.Stream]
+		if i < len(have) && have[i].Base == r.Base {
+			have[i] = r
+			continue
+		}
+		x.rows[r.Stream] = slices.Insert(have, i, r)
+	}
+	return nil
+}
+
+// Remove implements Index.
+func (x *MemIndex) Remove(id ObjectID, rows []Row, last bool) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, r := range rows {
+		i, have := x.at(r.Stream, r.Base), x.rows[r.Stream]
+		if i == len(have) || have[i].Base != r.Base || have[i].Object != id {
+			continue
+		}
+		if have = slices.Delete(have, i, i+1); len(have) == 0 {
+			delete(x.rows, r.Stream)
+		} else {
+			x.rows[r.Stream] = have
+		}
+	}
+	if last {
+		delete(x.objects, id)
+	}
+	return nil
+}
+
+// Find implements Index.
+func (x *MemIndex) Find(stream uint32, offset int64) (Row, bool, error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	rows := x.rows[stream]
+	i := sort.Search(len(rows), func(i int) bool { return rows[i].Next > offset })
+	if i == len(rows) {
+		return Row{}, false, nil
+	}
+	return rows[i], true, nil
+}
+
+// Object implements Index.
+func (x *MemIndex) Object(id ObjectID) (Object, bool, error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	o, ok := x.objects[id]
+	return o, ok, nil
+}
+
+// Extent implements Index.
+func (x *MemIndex) Extent(stream uint32) (Extent, bool, error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	rows := x.rows[stream]
+	if len(rows) == 0 {
+		return Extent{}, false, nil
+	}
+	e := Extent{Start: rows[0].Base, End: rows[len(rows)-1].Next, Rows: len(rows)}
+	for _, r := range rows {
+		e.Bytes += r.Bytes
+	}
+	return e, true, nil
+}

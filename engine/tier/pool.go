@@ -1,0 +1,467 @@
+package tier
+
+import (
+	"container/list"
+	"sync"
+	"time"
+)
+
+// blockKey names one block of one object.
+type blockKey struct {
+	object ObjectID
+	block  int32
+}
+
+// slice is one block in memory, or on its way there. Its fields belong to the
+// pool's mutex, except that buf may be read by whoever holds a reference while
+// it is loaded.
+type slice struct {
+	key     blockKey
+	buf     []byte
+	loaded  bool
+	refs    int // leases and, while loading, the load itself
+	freshTo time.Time
+	waiting []*want       // to be told when the load ends
+	place   *list.Element // in lru, when loaded and unreferenced
+}
+
+// want is one request for blocks. It holds no memory while it queues, which is
+// what makes the pool free of deadlock: at the head of the queue all that is
+// missing is reserved in one step.
+type want struct {
+	reader uint64
+	keys   []blockKey
+	sizes  []int
+	left   int      // loads to wait for
+	ready  []func() // called once, after the loads
+	began  bool
+}
+
+// fetch is one GET to do.
+type fetch struct {
+	slice    *slice
+	attempts int
+}
+
+// freshFor is how long a block that was asked for stays although nobody holds
+// it yet: the reader needs a moment to come back.
+const freshFor = 2 * time.Second
+
+// failureFor is how long a failed block's error is served before the store is
+// asked again.
+const failureFor = 500 * time.Millisecond
+
+// maxWants bounds the queue; callers are bounded by connections long before.
+const maxWants = 1 << 16
+
+// pool keeps blocks of objects in a bounded amount of memory. Reads take leases
+// on loaded blocks; others queue by reader and are admitted in turn, one want of
+// each reader after the other, so that no reader can starve the rest. Safe for
+// concurrent use; callbacks run without the mutex.
+type pool struct {
+	clock Clock
+	limit int64
+
+	mu       sync.Mutex
+	slices   map[blockKey]*slice
+	failed   map[blockKey]failure
+	lru      *list.List // of *slice, unreferenced, least recently used first
+	used     int64
+	free     [][]byte // buffers of freeSize for reuse
+	freeSize int
+	queues   map[uint64][]*want
+	turn     []uint64 // readers with queued wants, next first
+	queued   int
+	fetches  []fetch
+	work     *sync.Cond // a fetch was queued, or closed
+	retry    *time.Timer
+	seen     map[uint64]time.Time // readers and when they last asked
+	closed   bool
+	stats    PoolStats
+}
+
+type failure struct {
+	err   error
+	until time.Time
+}
+
+func newPool(clock Clock, limit int64, block int) *pool {
+	p := &pool{
+		clock: clock, limit: limit, freeSize: block, lru: list.New(),
+		slices: map[blockKey]*slice{}, failed: map[blockKey]failure{},
+		queues: map[uint64][]*want{}, seen: map[uint64]time.Time{},
+	}
+	p.work = sync.NewCond(&p.mu)
+	return p
+}
+
+// take leases a loaded block; nil if it is not there.
+func (p *pool) take(key blockKey) *slice {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.slices[key]
+	if s == nil || !s.loaded {
+		return nil
+	}
+	p.lease(s)
+	s.freshTo = time.Time{}
+	p.stats.Hits++
+	return s
+}
+
+func (p *pool) lease(s *slice) {
+	if s.place != nil {
+		p.lru.Remove(s.place)
+		s.place = nil
+	}
+	s.refs++
+}
+
+// give ends leases.
+func (p *pool) give(held []*slice) {
+	if len(held) == 0 {
+		return
+	}
+	p.mu.Lock()
+	for _, s := range held {
+		p.unref(s)
+	}
+	ready := p.admit()
+	p.mu.Unlock()
+	notify(ready)
+}
+
+func (p *pool) unref(s *slice) {
+	if s.refs--; s.refs == 0 {
+		s.place = p.lru.PushBack(s)
+	}
+}
+
+func notify(fns []func()) {
+	for _, fn := range fns {
+		fn()
+	}
+}
+
+// want queues a request for blocks and calls ready once when all of them were
+// loaded or one has failed. It returns a block's recent failure instead.
+func (p *pool) want(w *want) error {
+	p.mu.Lock()
+	now := p.clock.Now()
+	for _, key := range w.keys {
+		f, ok := p.failed[key]
+		if ok && now.Before(f.until) {
+			p.mu.Unlock()
+			return f.err
+		}
+		delete(p.failed, key)
+	}
+	if p.closed || p.queued >= maxWants {
+		p.mu.Unlock()
+		return ErrStorage
+	}
+	p.stats.Misses++
+	p.seen[w.reader] = now
+	queue := p.queues[w.reader]
+	for _, q := range queue { // the same reader asking again
+		if len(q.keys) == len(w.keys) && q.keys[0] == w.keys[0] {
+			q.ready = append(q.ready, w.ready...)
+			p.mu.Unlock()
+			return nil
+		}
+	}
+	if len(queue) == 0 {
+		p.turn = append(p.turn, w.reader)
+	}
+	p.queues[w.reader] = append(queue, w)
+	p.queued++
+	ready := p.admit()
+	if !w.began {
+		p.stats.Waits++
+	}
+	p.mu.Unlock()
+	notify(ready)
+	return nil
+}
+
+// admit starts queued wants, reader by reader, until the next one does not fit.
+// It returns the callbacks of wants that turned out to be complete.
+func (p *pool) admit() (ready []func()) {
+	for len(p.turn) > 0 && !p.closed {
+		reader := p.turn[0]
+		w := p.queues[reader][0]
+		if !p.reserve(w) {
+			return ready
+		}
+		p.turn = p.turn[1:]
+		if rest := p.queues[reader][1:]; len(rest) > 0 {
+			p.queues[reader] = rest
+			p.turn = append(p.turn, reader)
+		} else {
+			delete(p.queues, reader)
+		}
+		p.queued--
+		if w.left == 0 {
+			ready = append(ready, w.ready...)
+		}
+	}
+	return ready
+}
+
+// reserve makes room for what w misses and starts the loads, or does nothing. A
+// want larger than the pool is let through when nobody else holds anything.
+func (p *pool) reserve(w *want) bool {
+	missing := int64(0)
+	own := make(map[blockKey]bool, len(w.keys))
+	for i, key := range w.keys {
+		own[key] = true
+		if p.slices[key] == nil {
+			missing += int64(w.sizes[i])
+		}
+	}
+	if !p.evict(missing, own, true) {
+		return false
+	}
+	w.began = true
+	fresh := p.clock.Now().Add(freshFor)
+	for i, key := range w.keys {
+		s := p.slices[key]
+		if s == nil {
+			s = p.load(key, w.sizes[i])
+		}
+		s.freshTo = fresh
+		if !s.loaded {
+			w.left++
+			s.waiting = append(s.waiting, w)
+		}
+	}
+	return true
+}
+
+// load adds a slice and queues its fetch.
+func (p *pool) load(key blockKey, size int) *slice {
+	s := &slice{key: key, refs: 1}
+	if n := len(p.free); n > 0 && size <= p.freeSize {
+		s.buf, p.free = p.free[n-1][:size], p.free[:n-1]
+	} else {
+		s.buf = make([]byte, size, max(size, min(p.freeSize, 2*size)))
+	}
+	p.slices[key] = s
+	p.used += int64(size)
+	p.fetches = append(p.fetches, fetch{slice: s})
+	p.work.Signal()
+	return s
+}
+
+// evict frees memory for missing bytes, sparing the caller's own blocks and
+// those that others are about to read. When only the latter stand in the way it
+// comes back when their time is over. With alone it lets a want beyond the limit
+// through once nobody else holds anything, for a batch may exceed the pool.
+func (p *pool) evict(missing int64, own map[blockKey]bool, alone bool) bool {
+	need := p.used + missing - p.limit
+	if need <= 0 {
+		return true
+	}
+	now := p.clock.Now()
+	var victims []*slice
+	var wake time.Time
+	freed, held := int64(0), p.used
+	for e := p.lru.Front(); e != nil && freed < need; e = e.Next() {
+		s := e.Value.(*slice)
+		held -= int64(len(s.buf))
+		if own[s.key] {
+			continue
+		}
+		if now.Before(s.freshTo) {
+			if wake.IsZero() || s.freshTo.Before(wake) {
+				wake = s.freshTo
+			}
+			held += int64(len(s.buf)) // its reader is coming
+			continue
+		}
+		victims = append(victims, s)
+		freed += int64(len(s.buf))
+	}
+	if freed < need && (held > 0 || !alone) {
+		p.wakeAt(wake, now)
+		return false
+	}
+	for _, s := range victims {
+		p.drop(s, true)
+		p.stats.Evictions++
+	}
+	return true
+}
+
+// wakeAt tries the queue again at that time, if there is one.
+func (p *pool) wakeAt(at, now time.Time) {
+	if at.IsZero() {
+		return
+	}
+	if p.retry != nil {
+		p.retry.Stop()
+	}
+	p.retry = time.AfterFunc(at.Sub(now), func() {
+		p.mu.Lock()
+		ready := p.admit()
+		p.mu.Unlock()
+		notify(ready)
+	})
+}
+
+// drop forgets an unreferenced slice and keeps its buffer if it may be reused.
+func (p *pool) drop(s *slice, reuse bool) {
+	if s.place != nil {
+		p.lru.Remove(s.place)
+		s.place = nil
+	}
+	delete(p.slices, s.key)
+	p.used -= int64(len(s.buf))
+	if reuse && cap(s.buf) == p.freeSize && int64(len(p.free))*int64(p.freeSize) < p.limit/8 {
+		p.free = append(p.free, s.buf[:0])
+	}
+	s.buf = nil
+}
+
+// ahead starts loading a block nobody waits for yet, if that needs no memory
+// that others could want.
+func (p *pool) ahead(reader uint64, key blockKey, size int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slices[key] != nil {
+		return true
+	}
+	if _, bad := p.failed[key]; bad || p.closed || len(p.turn) > 0 || !p.evict(int64(size), nil, false) {
+		return false
+	}
+	p.load(key, size).freshTo = p.clock.Now().Add(freshFor)
+	return true
+}
+
+// share is how many blocks ahead a reader may load: its part of half the pool.
+func (p *pool) share(reader uint64, block int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.Now()
+	p.seen[reader] = now
+	for r, at := range p.seen {
+		if now.Sub(at) > 10*time.Second {
+			delete(p.seen, r)
+		}
+	}
+	return int(p.limit / 2 / int64(block) / int64(len(p.seen)))
+}
+
+// next waits for a fetch; ok is false once the pool is closed.
+func (p *pool) next() (f fetch, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.fetches) == 0 && !p.closed {
+		p.work.Wait()
+	}
+	if p.closed {
+		return fetch{}, false
+	}
+	f = p.fetches[0]
+	p.fetches = p.fetches[1:]
+	p.stats.Loading++
+	return f, true
+}
+
+// requeue puts a fetch back after a pause.
+func (p *pool) requeue(f fetch, wait time.Duration) {
+	p.mu.Lock()
+	p.stats.Loading--
+	p.mu.Unlock()
+	time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.fetches = append(p.fetches, f)
+		p.work.Signal()
+	})
+}
+
+// done ends a fetch: the block is readable, or err is remembered for a moment.
+// keep says that the buffer is ours alone again.
+func (p *pool) done(f fetch, err error, keep bool) {
+	p.mu.Lock()
+	p.stats.Loading--
+	s := f.slice
+	var ready []func()
+	for _, w := range s.waiting {
+		if w.left--; w.left == 0 || err != nil {
+			ready = append(ready, w.ready...)
+			w.ready = nil
+		}
+	}
+	s.waiting = nil
+	s.refs--
+	if err == nil {
+		s.loaded = true
+		s.place = p.lru.PushBack(s)
+	} else {
+		p.stats.Failures++
+		p.remember(s.key, err)
+		p.drop(s, keep)
+	}
+	ready = append(ready, p.admit()...)
+	p.mu.Unlock()
+	notify(ready)
+}
+
+// remember keeps an error for failureFor, and the map of them small.
+func (p *pool) remember(key blockKey, err error) {
+	now := p.clock.Now()
+	if len(p.failed) >= 1024 {
+		for k, f := range p.failed {
+			if !now.Before(f.until) {
+				delete(p.failed, k)
+			}
+		}
+	}
+	p.failed[key] = failure{err: err, until: now.Add(failureFor)}
+}
+
+// close wakes the workers and everybody who waits.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	if p.retry != nil {
+		p.retry.Stop()
+	}
+	var ready []func()
+	for _, queue := range p.queues {
+		for _, w := range queue {
+			ready = append(ready, w.ready...)
+			w.ready = nil
+		}
+	}
+	for _, s := range p.slices {
+		for _, w := range s.waiting {
+			ready = append(ready, w.ready...)
+			w.ready = nil
+		}
+	}
+	clear(p.queues)
+	p.turn, p.queued = nil, 0
+	p.work.Broadcast()
+	p.mu.Unlock()
+	notify(ready)
+}
+
+func (p *pool) snapshot() PoolStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.UsedBytes, s.LimitBytes = p.used, p.limit
+	s.Waiting, s.Loading = p.queued, s.Loading+len(p.fetches)
+	return s
+}
+
+// served counts a read answered with bytes.
+func (p *pool) served(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Reads++
+	p.stats.ReadBytes += n
+}
