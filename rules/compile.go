@@ -80,6 +80,7 @@ type scope struct {
 	entity  streamkeeper.EntityKind
 	signals map[string]*Signal // the catalog's, by kind.name
 	attrs   map[string]bool    // modeSay: event attributes that the node reads
+	events  bool               // modeSay: the node reads events, whose other attributes may be named too
 }
 
 // compileError is a mistake in an expression, at a character offset.
@@ -390,6 +391,9 @@ func (c *compiler) identifier(n *ast.IdentifierNode) (evalFn, typ) {
 		if _, isKind := entityLabels[streamkeeper.EntityKind(name)]; isKind || slices.Contains(sayNames, name) || c.scope.attrs[name] {
 			return func(f *frame) value { return f.named(name) }, typAny
 		}
+	}
+	if c.scope.mode == modeSay && c.scope.events && nearest(name, c.candidates()) == "" {
+		return func(f *frame) value { return f.named(name) }, typAny
 	}
 	c.fail(n, "%s", c.unknownName(name))
 	return nothing, typAny

@@ -21,7 +21,7 @@ func Load(roots ...fs.FS) (*Catalog, error) {
 		catalog: &Catalog{
 			signals: map[string]*Signal{}, nodes: map[string]*Node{}, causes: map[string]*Cause{}, atoms: map[string]*expression{},
 		},
-		files: map[string]map[string]*source{},
+		files: map[string]map[string]*source{}, broken: map[string]bool{},
 	}
 	if len(roots) == 0 {
 		return nil, errors.New("loading rules: no folder given")
@@ -52,6 +52,7 @@ func comparePlaces(a, b error) int {
 type loader struct {
 	catalog *Catalog
 	files   map[string]map[string]*source // folder → id → the file that won
+	broken  map[string]bool               // ids of files that are no YAML: named once, not at every use
 	errs    []error
 }
 
@@ -83,6 +84,7 @@ func (l *loader) readRoot(root fs.FS) {
 		src, err := parseSource(file, data)
 		if err != nil {
 			l.fail(err)
+			l.broken[fileID(file)] = true
 			return nil
 		}
 		if folder == "signals" {
@@ -128,7 +130,7 @@ func (l *loader) loadNodes() {
 
 func (l *loader) checkMasks(n *Node) {
 	for i, mask := range n.MaskedBy {
-		if _, ok := l.catalog.nodes[mask]; ok {
+		if _, ok := l.catalog.nodes[mask]; ok || l.fileExists(mask) {
 			continue
 		}
 		src := l.sourceOf(n.ID)

@@ -231,7 +231,7 @@ func (l *loader) loadEdge(src *source, folder, id string, y edgeYAML) (Edge, boo
 
 // fileExists tells a node that failed to load from one that is not there.
 func (l *loader) fileExists(id string) bool {
-	return l.files["symptoms"][id] != nil || l.files["evidence"][id] != nil || l.files["cost"][id] != nil
+	return l.broken[id] || l.files["symptoms"][id] != nil || l.files["evidence"][id] != nil || l.files["cost"][id] != nil
 }
 
 func (l *loader) loadAdvice(k *Cause, src *source, list []adviceYAML) []AdviceTemplate {
@@ -306,7 +306,7 @@ func (l *loader) checkNode(src *source, id string, path ...string) {
 func (l *loader) checkCauseReferences(src *source, y causeYAML) {
 	known := sortedKeys(l.files["causes"])
 	cause := func(id string, p position) {
-		if _, ok := l.files["causes"][id]; ok {
+		if _, ok := l.files["causes"][id]; ok || l.broken[id] {
 			return
 		}
 		msg := "no cause " + id

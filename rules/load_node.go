@@ -204,7 +204,7 @@ func (c *nodeLoader) use(e *expression) {
 
 // texts compiles say, say_not and impact, which may name signals, attributes and the entity.
 func (c *nodeLoader) texts(y *nodeYAML) {
-	sc := scope{mode: modeSay, entity: c.node.Entity, signals: c.catalog.signals, attrs: map[string]bool{}}
+	sc := scope{mode: modeSay, entity: c.node.Entity, signals: c.catalog.signals, attrs: map[string]bool{}, events: len(c.uses.kinds) > 0}
 	for a := range c.uses.attrs {
 		sc.attrs[a] = true
 	}

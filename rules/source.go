@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -67,7 +69,31 @@ func (s *source) yamlError(err error) error {
 	if !ok || y.GetToken() == nil {
 		return s.errorAt(position{1, 1}, "%v", err)
 	}
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) {
+		return s.errorAt(tokenPosition(y.GetToken()), "want %s, got %s", yamlType(wrong.DstType), yamlType(wrong.SrcType))
+	}
 	return s.errorAt(tokenPosition(y.GetToken()), "%s", y.GetMessage())
+}
+
+// yamlType names a type as a writer of YAML would.
+func yamlType(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Float64, reflect.Int, reflect.Int64, reflect.Uint64:
+		return "a number"
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "keys and values"
+	}
+	return t.String()
 }
 
 // errorAt makes an Error with the line and a caret.
