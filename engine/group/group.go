@@ -144,6 +144,14 @@ func (g *Group) Member(id string) (Member, bool) {
 // HasMember says whether id is a member, without copying it.
 func (g *Group) HasMember(id string) bool { return g.find(id) != nil }
 
+// HeartbeatInterval is the member's measured interval, 0 while unknown; without the cost of Member.
+func (g *Group) HeartbeatInterval(id string) time.Duration {
+	if m := g.find(id); m != nil {
+		return m.heartbeatInterval()
+	}
+	return 0
+}
+
 func (g *Group) find(id string) *member {
 	for _, m := range g.members {
 		if m.id == id {

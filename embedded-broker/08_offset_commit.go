@@ -1,0 +1,127 @@
+package broker
+
+// OffsetCommit, key 8, versions 0–10. Deviations: commit timestamps (v1) and retention times (v2–4) are ignored; offsets
+// do not expire.
+
+import (
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/engine"
+	"github.com/streamkeeper-io/streamkeeper/engine/group"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const maxOffsetMetadata = 4096 // Kafka's offset.metadata.max.bytes
+
+func offsetCommitAPI() api {
+	return api{key: keyOffsetCommit, min: 0, max: 10, handle: handleOffsetCommit}
+}
+
+func handleOffsetCommit(b *Broker, r *request, reply func(kmsg.Response)) {
+	req := r.body.(*kmsg.OffsetCommitRequest)
+	s := b.groups
+	if code := s.mayCommit(r, req); code != group.None {
+		reply(commitResponse(req, int16(code)))
+		return
+	}
+	resp, offsets := b.resolveCommit(req)
+	if len(offsets) == 0 {
+		reply(resp)
+		return
+	}
+	s.engine.CommitOffsets(req.Group, offsets, func(err error) {
+		if err == nil {
+			s.noteCommit(r, req, group.None)
+			reply(resp)
+			return
+		}
+		code := storeCode(err)
+		s.noteCommit(r, req, code)
+		reply(commitResponse(req, int16(code)))
+	})
+}
+
+// mayCommit asks the group whether the client may commit, and counts a refusal.
+func (s *groups) mayCommit(r *request, req *kmsg.OffsetCommitRequest) group.Code {
+	if req.Group == "" {
+		return group.InvalidGroupID
+	}
+	generation := req.Generation
+	if req.Version == 0 {
+		generation = -1 // it has none
+	}
+	code := group.None
+	found := s.actOn(req.Group, group.CommitUnknown(generation) == group.None, func(c *coordinated, now time.Time) group.Effects {
+		code = c.machine.Commit(now, req.MemberID, text(req.InstanceID), generation)
+		if code != group.None {
+			s.committed(c, now, req.MemberID, r.clientID, r.conn.host, code)
+		}
+		return group.Effects{}
+	})
+	if !found {
+		return group.CommitUnknown(generation)
+	}
+	return code
+}
+
+// noteCommit counts what became of an accepted commit.
+func (s *groups) noteCommit(r *request, req *kmsg.OffsetCommitRequest, code group.Code) {
+	s.actOn(req.Group, false, func(c *coordinated, now time.Time) group.Effects {
+		s.committed(c, now, req.MemberID, r.clientID, r.conn.host, code)
+		return group.Effects{}
+	})
+}
+
+// resolveCommit splits a commit into the offsets to store and the answer, with errors for what cannot be stored.
+func (b *Broker) resolveCommit(req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, map[engine.OffsetKey]engine.CommittedOffset) {
+	resp := commitResponse(req, 0)
+	offsets := map[engine.OffsetKey]engine.CommittedOffset{}
+	now := b.now()
+	for i := range req.Topics {
+		t, out := &req.Topics[i], &resp.Topics[i]
+		topic, ok := b.engine.Topic(t.Topic)
+		missing := kerr.UnknownTopicOrPartition.Code
+		if req.Version >= 10 {
+			topic, ok = b.engine.TopicByID(t.TopicID)
+			missing = kerr.UnknownTopicID.Code
+		}
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			switch {
+			case !ok:
+				out.Partitions[j].ErrorCode = missing
+			case p.Partition < 0 || p.Partition >= topic.Partitions:
+				out.Partitions[j].ErrorCode = kerr.UnknownTopicOrPartition.Code
+			case len(text(p.Metadata)) > maxOffsetMetadata:
+				out.Partitions[j].ErrorCode = kerr.OffsetMetadataTooLarge.Code
+			default:
+				epoch := p.LeaderEpoch
+				if req.Version < 6 {
+					epoch = -1
+				}
+				offsets[engine.OffsetKey{Topic: topic.Name, Partition: p.Partition}] = engine.CommittedOffset{
+					Offset: p.Offset, LeaderEpoch: epoch, Metadata: text(p.Metadata), CommittedAt: now,
+				}
+			}
+		}
+	}
+	return resp, offsets
+}
+
+// commitResponse answers every partition with one code.
+func commitResponse(req *kmsg.OffsetCommitRequest, code int16) *kmsg.OffsetCommitResponse {
+	resp := kmsg.NewPtrOffsetCommitResponse()
+	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
+	for i, t := range req.Topics {
+		out := kmsg.NewOffsetCommitResponseTopic()
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			answer := kmsg.NewOffsetCommitResponseTopicPartition()
+			answer.Partition, answer.ErrorCode = p.Partition, code
+			out.Partitions = append(out.Partitions, answer)
+		}
+		resp.Topics[i] = out
+	}
+	return resp
+}
