@@ -3,9 +3,6 @@ package rules
 import (
 	"testing"
 	"testing/fstest"
-	"time"
-
-	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 )
 
 // fixtureFiles is a small catalog that uses every feature.
@@ -190,27 +187,4 @@ func loadFixture(t testing.TB) *Catalog {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// answering is a fake store: it answers every query by a function and remembers what was asked.
-type answering struct {
-	now   time.Time
-	value func(expr string, labels map[string]string) (float64, bool)
-	names []string
-}
-
-// answer answers instant queries per group name; timestamps are of now.
-func (a answering) answer(qs []streamkeeper.Query, kind string) streamkeeper.Answers {
-	out := streamkeeper.Answers{}
-	for _, q := range qs {
-		var points []streamkeeper.Point
-		for _, name := range a.names {
-			labels := map[string]string{"cluster": "c", kind: name}
-			if v, ok := a.value(q.ID, labels); ok {
-				points = append(points, streamkeeper.Point{Labels: labels, Value: v, Age: 0})
-			}
-		}
-		out[q.ID] = streamkeeper.Answer{Points: points}
-	}
-	return out
 }

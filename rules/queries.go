@@ -76,10 +76,14 @@ func isNameStart(ch byte) bool {
 	return ch == '_' || ch == ':' || ch >= 'a' && ch <= 'z' || ch >= 'A' && ch <= 'Z'
 }
 
+// skipTo gives the place behind the next end byte; text in quotes does not count.
 func skipTo(s string, i int, end byte) int {
 	for i < len(s) && s[i] != end {
-		if s[i] == '\\' && end == '"' {
+		switch {
+		case s[i] == '\\' && end == '"':
 			i++
+		case s[i] == '"' && end == '}':
+			i = skipTo(s, i+1, '"') - 1
 		}
 		i++
 	}
