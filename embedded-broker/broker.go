@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,6 +50,11 @@ type Broker struct {
 	budget   *budget
 	conns    *conns
 	groups   *groups
+	sessions *fetchSessions
+	cached   settingsCache
+	epoch    epochCache
+	pinned   atomic.Int64 // bytes of engine memory in Fetch answers
+	cold     coldWaits
 
 	ctx     context.Context // ends with the broker
 	cancel  context.CancelFunc
@@ -110,6 +116,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	b.apis = tableOf(allAPIs())
 	b.budget = newBudget(o.MemoryBudget)
 	b.conns = newConns(o.MaxConnections, o.MaxConnectionsPerIP, o.Now)
+	b.sessions = newFetchSessions()
 	b.groups = newGroups(b, o.Group)
 	b.telemetry.serving(b)
 	b.running.Go(b.accept)

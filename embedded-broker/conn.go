@@ -24,6 +24,7 @@ type conn struct {
 	host     string // the peer's address without its port
 	openedAt time.Time
 	last     times
+	produced map[*topicMetrics]int64 // Unix seconds of the last Produce by topic; of the reading goroutine
 	clientID atomic.Pointer[string]
 	software atomic.Pointer[software]
 
@@ -32,6 +33,7 @@ type conn struct {
 	queue    []*pending // unanswered requests, oldest first
 	outBytes int64      // of finished, unwritten responses
 	fetching bool       // a Fetch is in the queue
+	cutShort func()     // makes the Fetch being handled answer at once
 	muted    time.Time  // do not read before: the client was told to wait
 	how      string     // connOpen until closed
 	reason   string
@@ -200,6 +202,7 @@ func (c *conn) start(f *frame) error {
 	c.mu.Lock()
 	c.queue = append(c.queue, p)
 	c.mu.Unlock()
+	p.begun = time.Now()
 	p.api.handle(c.b, &p.request, p.reply)
 	return nil
 }
@@ -216,11 +219,14 @@ func (p *pending) reply(resp kmsg.Response) {
 		panic("broker: " + apiName(p.key) + " answered twice")
 	}
 	p.resp, p.done, p.finished = resp, true, time.Now()
-	if s, ok := resp.(sized); ok {
-		p.size = s.payload()
+	if v, ok := resp.(vectored); ok {
+		p.size = v.payload()
 		c.outBytes += p.size
 	}
 	closed := c.how != connOpen
+	if closed {
+		p.resp = nil
+	}
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	p.frame.release(p.api.raw)
@@ -229,17 +235,19 @@ func (p *pending) reply(resp kmsg.Response) {
 	}
 }
 
-// sized is a response that pins memory outside its own encoding until it is written.
-type sized interface {
-	payload() int64
-	// buffers encodes the response without copying its payload: dst is for the fixed parts.
+// vectored is a response with a payload that is not copied into its encoding.
+type vectored interface {
+	payload() int64 // bytes pinned until it is written
+	// buffers encodes the response: the fixed parts into dst, the payload as it lies.
 	buffers(dst []byte) (bufs net.Buffers, grown []byte)
-	discard()
 }
 
+// discarder is a response that holds something until it was written or dropped.
+type discarder interface{ discard() }
+
 func discard(resp kmsg.Response) {
-	if s, ok := resp.(sized); ok {
-		s.discard()
+	if d, ok := resp.(discarder); ok {
+		d.discard()
 	}
 }
 
@@ -292,8 +300,8 @@ func (c *conn) send(p *pending, buf []byte) ([]byte, error) {
 		buf = append(buf, 0)
 	}
 	var bufs net.Buffers
-	if s, ok := p.resp.(sized); ok {
-		bufs, buf = s.buffers(buf)
+	if v, ok := p.resp.(vectored); ok {
+		bufs, buf = v.buffers(buf)
 	} else {
 		buf = p.resp.AppendTo(buf)
 		bufs = net.Buffers{buf}
@@ -318,7 +326,7 @@ func (c *conn) sent(p *pending) {
 	c.queue = c.queue[1:]
 	c.outBytes -= p.size
 	if p.key == keyFetch {
-		c.fetching = false
+		c.fetching, c.cutShort = false, nil
 	}
 	c.changed.Broadcast()
 }
@@ -352,7 +360,27 @@ func (c *conn) stopReading() {
 		c.stop = true
 		c.changed.Broadcast()
 		c.nc.SetReadDeadline(time.Now())
+		c.hurryLocked()
 	}
+}
+
+// hurryLocked makes a waiting Fetch answer now; it is called when nobody will wait for it.
+func (c *conn) hurryLocked() {
+	if c.cutShort != nil {
+		go c.cutShort()
+		c.cutShort = nil
+	}
+}
+
+// onHurry sets what hurries the Fetch being handled, and reports whether there is a reason to wait at all.
+func (c *conn) onHurry(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.how != connOpen || c.stop {
+		return false
+	}
+	c.cutShort = f
+	return true
 }
 
 // drained waits until everything was answered or the broker gives up.
@@ -371,6 +399,7 @@ func (c *conn) close(how, reason string) {
 	if first {
 		c.how, c.reason = how, reason
 		c.changed.Broadcast()
+		c.hurryLocked()
 	}
 	c.mu.Unlock()
 	if !first {
@@ -378,6 +407,7 @@ func (c *conn) close(how, reason string) {
 	}
 	c.nc.Close()
 	c.b.conns.remove(c, how)
+	c.b.sessions.connClosed(c)
 	c.b.groups.connClosed(c)
 	if reason != "" {
 		c.b.log.Info("connection closed", "remote", c.nc.RemoteAddr().String(), "client", c.client(), "reason", reason)

@@ -11,7 +11,7 @@ import (
 func (c *conn) decode(f *frame) (*pending, error) {
 	b := f.b
 	p := &pending{frame: f, corr: int32(binary.BigEndian.Uint32(b[4:]))}
-	p.conn, p.received = c, c.b.now()
+	p.conn, p.received, p.lease = c, c.b.now(), f.lease
 	p.key, p.version = int16(binary.BigEndian.Uint16(b)), int16(binary.BigEndian.Uint16(b[2:]))
 	p.api = c.b.apis[p.key]
 	if p.key == keyAPIVersions && (p.version < p.api.min || p.version > p.api.max) {

@@ -137,8 +137,8 @@ func (c *conn) checkHead(size int, head []byte) error {
 		}
 		return refuse("api key %d is not supported", key)
 	}
-	if size > a.maxFrame {
-		return refuse("a frame of %d bytes for %s; at most %d are allowed", size, apiName(key), a.maxFrame)
+	if most := min(a.maxFrame, int(c.b.budget.maxLarge)); size > most {
+		return refuse("a frame of %d bytes for %s; at most %d are allowed", size, apiName(key), most)
 	}
 	if (version < a.min || version > a.max) && key != keyAPIVersions {
 		return refuse("%s version %d is not supported; %d to %d are", apiName(key), version, a.min, a.max)

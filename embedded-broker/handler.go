@@ -11,8 +11,10 @@ type request struct {
 	conn       *conn
 	key        int16
 	version    int16
-	clientID   string // never nil: "" when the client sent none
-	received   time.Time
+	clientID   string       // never nil: "" when the client sent none
+	received   time.Time    // by Options.Now
+	begun      time.Time    // when the handler was called, by the machine's clock
+	lease      *lease       // for more memory than the frame itself took
 	body       kmsg.Request // decoded, version set; nil for raw handlers
 	raw        []byte       // the body's bytes for raw handlers; owned by the request until it is answered
 	downgraded bool         // an ApiVersions version we do not know: answer version 0 with UNSUPPORTED_VERSION
@@ -28,7 +30,6 @@ type api struct {
 	key      int16
 	min, max int16 // versions announced and served
 	handle   handler
-	raw      bool  // the handler has its own codec: body is nil and raw is set
-	refuse   int16 // versions below this are announced but answered with UNSUPPORTED_VERSION (Produce only)
-	maxFrame int   // largest frame; 0 = maxFrame
+	raw      bool // the handler has its own codec: body is nil and raw is set
+	maxFrame int  // largest frame; 0 = defaultMaxFrame
 }

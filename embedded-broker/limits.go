@@ -15,7 +15,6 @@ type limits struct {
 	writeStall time.Duration // time a response may take, plus its size over writeRate
 	inFlight   int           // unanswered requests per connection; more stay in the socket
 	outBytes   int64         // bytes of finished, unwritten responses; above it nothing more is read
-	maxProduce int           // largest Produce frame
 }
 
 const (
@@ -27,7 +26,7 @@ const (
 func defaultLimits() limits {
 	return limits{
 		idle: 10 * time.Minute, frameStall: 10 * time.Second, writeStall: 30 * time.Second,
-		inFlight: 128, outBytes: 8 << 20, maxProduce: produceMaxFrame,
+		inFlight: 128, outBytes: 8 << 20,
 	}
 }
 

@@ -1,0 +1,358 @@
+package broker
+
+// Produce, key 0, versions 0–13. Deviations: versions 0–2 are announced, because librdkafka stops compressing without
+// (KAFKA-18659), and answered with UNSUPPORTED_VERSION; transactional batches are refused with INVALID_TXN_STATE.
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/engine"
+	"github.com/streamkeeper-io/streamkeeper/engine/batch"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func produceAPI() api {
+	return api{key: keyProduce, min: 0, max: 13, handle: handleProduce, raw: true, maxFrame: produceMaxFrame}
+}
+
+const produceFirstServed = 3 // older versions carry message formats 0 and 1
+
+// produceCall is one Produce request and its answer in the making; pooled with its slices. It replies when the engine
+// has told the outcome of the last partition.
+type produceCall struct {
+	wire
+	b        *Broker
+	r        *request
+	reply    func(kmsg.Response)
+	acks     int16
+	topics   []produceTopic
+	parts    []*producePart
+	waiting  atomic.Int32
+	enqueued time.Time
+	throttle int32
+	failed   atomic.Bool
+}
+
+type produceTopic struct {
+	name    string
+	id      engine.TopicID
+	metrics *topicMetrics
+	from    int // its partitions are parts[from:to]
+	to      int
+}
+
+// producePart is one partition of a produceCall. done is bound once, so that the hot path allocates no closure.
+type producePart struct {
+	call    *produceCall
+	metrics *topicMetrics
+	index   int32
+	code    int16
+	message string
+	records []byte
+	count   int32
+	base    int64
+	appTime int64
+	start   int64
+	done    func(engine.Appended)
+}
+
+const partBytes = 200 // memory of one producePart and its place in lists
+
+var producePool = sync.Pool{New: func() any { return &produceCall{} }}
+
+func handleProduce(b *Broker, r *request, reply func(kmsg.Response)) {
+	c := producePool.Get().(*produceCall)
+	c.wire = wire{key: keyProduce, version: r.version, flexible: 9}
+	c.b, c.r, c.reply = b, r, reply
+	c.throttle = 0
+	c.failed.Store(false)
+	err := c.parse(r.raw)
+	if err != nil {
+		r.conn.close(connLocal, err.Error())
+		reply(nil)
+		return
+	}
+	c.waiting.Store(1)
+	for i := range c.topics {
+		c.start(&c.topics[i])
+	}
+	c.enqueued = time.Now()
+	c.finishOne()
+}
+
+// parse reads the request. Record bytes stay in the frame.
+func (c *produceCall) parse(b []byte) error {
+	d := decoder{walker{b: b, version: c.version, flexible: c.version >= c.flexible}}
+	c.topics, c.parts = c.topics[:0], c.parts[:0]
+	if c.version >= 3 {
+		d.bytes(2) // transactional id
+	}
+	c.acks = d.int16()
+	d.int32() // timeout: an append never waits for others
+	n := d.array(6)
+	if n > maxParts {
+		return fmt.Errorf("produce version %d: more than %d topics", c.version, maxParts)
+	}
+	for range n {
+		t := produceTopic{from: len(c.parts)}
+		if c.version >= 13 {
+			t.id = d.uuid()
+		} else {
+			t.name, t.metrics = c.b.telemetry.intern(d.bytes(2))
+		}
+		parts := d.array(8)
+		if len(c.parts)+parts > maxParts {
+			return fmt.Errorf("produce version %d: more than %d partitions", c.version, maxParts)
+		}
+		if err := c.r.lease.take(c.b.ctx, int64(parts)*partBytes); err != nil {
+			return err
+		}
+		for range parts {
+			p := c.part()
+			p.index = d.int32()
+			p.records = d.bytes(4)
+			d.endStruct()
+			if d.bad {
+				break
+			}
+		}
+		d.endStruct()
+		if d.bad {
+			break
+		}
+		t.to = len(c.parts)
+		c.topics = append(c.topics, t)
+	}
+	d.endStruct()
+	if d.bad || len(d.b) > 0 {
+		return fmt.Errorf("produce version %d: the body does not fit its frame", c.version)
+	}
+	return nil
+}
+
+// part adds a cleared partition, reusing one of an earlier request when there is one.
+func (c *produceCall) part() *producePart {
+	if len(c.parts) < cap(c.parts) {
+		c.parts = c.parts[:len(c.parts)+1]
+		if p := c.parts[len(c.parts)-1]; p != nil {
+			*p = producePart{call: c, done: p.done, base: -1, appTime: -1, start: -1}
+			return p
+		}
+		c.parts = c.parts[:len(c.parts)-1]
+	}
+	p := &producePart{call: c, base: -1, appTime: -1, start: -1}
+	p.done = p.appended
+	c.parts = append(c.parts, p)
+	return p
+}
+
+// start checks a topic's partitions and hands them to the engine.
+func (c *produceCall) start(t *produceTopic) {
+	code := int16(0)
+	var topic engine.Topic
+	switch ok := false; {
+	case c.version < produceFirstServed:
+		code = codeUnsupportedVersion
+	case c.acks < -1 || c.acks > 1:
+		code = codeInvalidRequiredAcks
+	case c.version >= 13:
+		if topic, ok = c.b.engine.TopicByID(t.id); !ok {
+			code = codeUnknownTopicID
+		} else {
+			t.name, t.metrics = topic.Name, c.b.telemetry.topic(topic.Name)
+		}
+	default:
+		if topic, ok = c.b.engine.Topic(t.name); !ok {
+			code = codeUnknownTopic
+		} else if t.metrics == nil {
+			t.metrics = c.b.telemetry.topic(topic.Name)
+		}
+	}
+	if code == 0 && topic.Internal {
+		code = codeInvalidTopic
+	}
+	if t.metrics != nil && code == 0 {
+		t.metrics.produceRequests.Add(1)
+		t.metrics.producer(c.r.conn, c.r.received)
+	}
+	for _, p := range c.parts[t.from:t.to] {
+		p.metrics = t.metrics
+		if code != 0 {
+			p.fail(code, "")
+			continue
+		}
+		p.append(topic)
+	}
+}
+
+// append checks the records of one partition and enqueues them.
+func (p *producePart) append(topic engine.Topic) {
+	h, rest, ok := batch.Next(p.records)
+	switch {
+	case !ok:
+		p.fail(codeCorruptMessage, "the records are no whole record batch")
+		return
+	case len(rest) > 0:
+		p.fail(codeInvalidRecord, "a partition of a Produce request holds exactly one record batch")
+		return
+	case h.Magic() != batch.Magic:
+		p.fail(codeInvalidRecord, "only record batches of version 2 are accepted")
+		return
+	case h.IsTransactional():
+		p.fail(codeInvalidTxnState, "transactions are not supported")
+		return
+	case h.Codec() == batch.Zstd && p.call.version < 7:
+		p.fail(codeUnsupportedCodec, "zstd needs Produce version 7")
+		return
+	}
+	if err := batch.Check(p.records, batch.CheckOptions{MaxBatchBytes: p.call.b.maxMessageBytes(topic)}); err != nil {
+		p.fail(codeOf(err), err.Error())
+		return
+	}
+	part, err := p.call.b.engine.Partition(topic.Name, p.index)
+	if err != nil {
+		p.fail(codeOf(err), "")
+		return
+	}
+	p.count = h.RecordCount()
+	p.call.waiting.Add(1)
+	part.Append(p.records, p.call.acks, p.done)
+}
+
+// fail records an outcome before the engine saw the records.
+func (p *producePart) fail(code int16, message string) {
+	p.code, p.message = code, message
+	p.call.failed.Store(true)
+	if p.metrics != nil {
+		p.metrics.produceError(code)
+	}
+}
+
+// appended takes the engine's outcome; it runs on an engine goroutine.
+func (p *producePart) appended(a engine.Appended) {
+	if a.Err != nil {
+		p.fail(codeOf(a.Err), a.Err.Error())
+		if errors.Is(a.Err, engine.ErrThrottled) {
+			p.call.b.refreshSettings()
+		}
+	} else {
+		p.base, p.appTime, p.start = a.BaseOffset, a.LogAppendTime, a.LogStart
+		if m := p.metrics; m != nil {
+			m.messagesIn.Add(int64(p.count))
+			m.bytesIn.Add(int64(len(p.records)))
+		}
+	}
+	p.call.finishOne()
+}
+
+// finishOne answers when it was the last.
+func (c *produceCall) finishOne() {
+	if c.waiting.Add(-1) > 0 {
+		return
+	}
+	r, reply := c.r, c.reply
+	t := c.b.telemetry
+	t.phase(keyProduce, phaseAppend, c.enqueued.Sub(r.begun))
+	t.phase(keyProduce, phaseSync, time.Since(c.enqueued))
+	if c.throttle = c.b.throttleMillis(); c.throttle > 0 {
+		d := time.Duration(c.throttle) * time.Millisecond
+		r.conn.mute(d)
+		t.throttled(r.clientID, "store", d)
+	}
+	if c.acks != 0 {
+		reply(c)
+		return
+	}
+	if c.failed.Load() {
+		// As Kafka does: without acknowledgements, closing is the only way to tell.
+		go r.conn.close(connLocal, "a produce with acks=0 failed: "+c.firstError())
+	}
+	c.countErrors()
+	reply(nil)
+	c.discard()
+}
+
+func (c *produceCall) firstError() string {
+	for _, p := range c.parts {
+		if p.code != 0 {
+			return codeName(p.code) + " " + p.message
+		}
+	}
+	return ""
+}
+
+func (c *produceCall) countErrors() {
+	for _, p := range c.parts {
+		c.b.telemetry.errorCode(keyProduce, p.code)
+	}
+}
+
+// discard implements discarder: the call goes back to the pool.
+func (c *produceCall) discard() {
+	for _, p := range c.parts {
+		p.records, p.metrics, p.message = nil, nil, ""
+	}
+	c.r, c.reply = nil, nil
+	producePool.Put(c)
+}
+
+// AppendTo implements kmsg.Response.
+func (c *produceCall) AppendTo(b []byte) []byte {
+	v, flex := c.version, c.IsFlexible()
+	c.countErrors()
+	b = appendArrayLen(b, flex, len(c.topics))
+	for i := range c.topics {
+		t := &c.topics[i]
+		if v >= 13 {
+			b = append(b, t.id[:]...)
+		} else {
+			b = appendString(b, flex, t.name)
+		}
+		b = appendArrayLen(b, flex, t.to-t.from)
+		for _, p := range c.parts[t.from:t.to] {
+			b = p.appendTo(b, v, flex)
+		}
+		b = appendTags(b, flex)
+	}
+	if v >= 1 {
+		b = appendInt32(b, c.throttle)
+	}
+	return appendTags(b, flex)
+}
+
+func (p *producePart) appendTo(b []byte, v int16, flex bool) []byte {
+	b = appendInt32(b, p.index)
+	b = appendInt16(b, p.code)
+	b = appendInt64(b, p.base)
+	if v >= 2 {
+		b = appendInt64(b, p.appTime)
+	}
+	if v >= 5 {
+		b = appendInt64(b, p.start)
+	}
+	if v >= 8 {
+		b = appendArrayLen(b, flex, 0)
+		b = appendNullableString(b, flex, p.message)
+	}
+	return appendTags(b, flex)
+}
+
+const defaultMaxMessage = 1048588 // Kafka's default of max.message.bytes
+
+// maxMessageBytes is the largest batch a topic takes: its own setting, the cluster's, or the default.
+func (b *Broker) maxMessageBytes(t engine.Topic) int {
+	s, ok := t.Configs["max.message.bytes"]
+	if !ok {
+		return b.settings().maxMessage
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return defaultMaxMessage // the engine validates values: this cannot be
+	}
+	return n
+}

@@ -1,0 +1,122 @@
+package broker
+
+// ListOffsets, key 2, versions 0–10. Deviations: version 0 answers the first offset and the end, not one offset for
+// each segment.
+
+import (
+	"github.com/streamkeeper-io/streamkeeper/engine"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func listOffsetsAPI() api { return api{key: 2, min: 0, max: 10, handle: handleListOffsets} }
+
+// The timestamps with a meaning of their own, and the version that brought them.
+const (
+	tsLatest      = -1
+	tsEarliest    = -2
+	tsMax         = -3 // 7
+	tsLocal       = -4 // 8
+	tsTiered      = -5 // 9
+	noOffset      = -1
+	tsMaxSince    = 7
+	tsLocalSince  = 8
+	tsTieredSince = 9
+)
+
+func handleListOffsets(b *Broker, r *request, reply func(kmsg.Response)) {
+	req := r.body.(*kmsg.ListOffsetsRequest)
+	resp := kmsg.NewPtrListOffsetsResponse()
+	seen := map[coldKey]int{}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			seen[coldKey{t.Topic, p.Partition}]++
+		}
+	}
+	for _, t := range req.Topics {
+		topic := kmsg.NewListOffsetsResponseTopic()
+		topic.Topic = t.Topic
+		for _, p := range t.Partitions {
+			if seen[coldKey{t.Topic, p.Partition}] > 1 {
+				out := emptyOffset(p.Partition)
+				out.ErrorCode = codeInvalidRequest
+				topic.Partitions = append(topic.Partitions, out)
+				continue
+			}
+			topic.Partitions = append(topic.Partitions, b.listOffset(r.version, t.Topic, p))
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	reply(resp)
+}
+
+func emptyOffset(partition int32) kmsg.ListOffsetsResponseTopicPartition {
+	out := kmsg.NewListOffsetsResponseTopicPartition()
+	out.Partition, out.Offset, out.Timestamp, out.LeaderEpoch = partition, noOffset, -1, -1
+	return out
+}
+
+func (b *Broker) listOffset(version int16, topic string, ask kmsg.ListOffsetsRequestTopicPartition) kmsg.ListOffsetsResponseTopicPartition {
+	out := emptyOffset(ask.Partition)
+	part, err := b.engine.Partition(topic, ask.Partition)
+	if err != nil {
+		out.ErrorCode = codeOf(err)
+		return out
+	}
+	epoch := ask.CurrentLeaderEpoch
+	if version < 4 {
+		epoch = -1
+	}
+	if out.ErrorCode = checkEpoch(part, epoch); out.ErrorCode != 0 {
+		return out
+	}
+	offset, ts, leader, err := b.findOffset(version, part, ask.Timestamp)
+	if err != nil {
+		out.ErrorCode = codeOf(err)
+		return out
+	}
+	if version == 0 {
+		out.OldStyleOffsets = oldOffsets(part, ask, offset)
+		return out
+	}
+	out.Offset, out.Timestamp, out.LeaderEpoch = offset, ts, leader
+	return out
+}
+
+// findOffset answers one timestamp; offset is -1 when no record has it.
+func (b *Broker) findOffset(version int16, part *engine.Partition, at int64) (offset, ts int64, epoch int32, err error) {
+	known := part.LeaderEpoch()
+	switch {
+	case at == tsLatest:
+		return part.HighWatermark(), -1, known, nil
+	case at == tsEarliest:
+		return part.LogStart(), -1, known, nil
+	case at == tsMax && version >= tsMaxSince:
+		offset, ts, err = part.MaxTimestamp(b.ctx)
+		if err != nil || offset < 0 {
+			return noOffset, -1, -1, err
+		}
+		return offset, ts, known, nil
+	case at == tsLocal && version >= tsLocalSince:
+		return part.LocalStart(), -1, known, nil
+	case at == tsTiered && version >= tsTieredSince:
+		if end := part.TieredEnd(); end > part.LogStart() {
+			return end - 1, -1, known, nil
+		}
+		return noOffset, -1, -1, nil
+	case at < 0:
+		return noOffset, -1, -1, errVersion
+	}
+	return part.OffsetForTime(b.ctx, at)
+}
+
+// oldOffsets is version 0's answer: offsets in descending order.
+func oldOffsets(part *engine.Partition, ask kmsg.ListOffsetsRequestTopicPartition, offset int64) []int64 {
+	list := []int64{}
+	if offset >= 0 {
+		list = append(list, offset)
+	}
+	if start := part.LogStart(); ask.Timestamp == tsLatest && start != offset {
+		list = append(list, start)
+	}
+	return list[:min(len(list), max(int(ask.MaxNumOffsets), 0))]
+}

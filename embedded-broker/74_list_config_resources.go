@@ -1,0 +1,38 @@
+package broker
+
+// ListConfigResources, key 74, versions 0–1 (version 0: client metrics only). Deviations: groups and client metrics
+// have no configs.
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func listConfigResourcesAPI() api {
+	return api{key: 74, min: 0, max: 1, handle: handleListConfigResources}
+}
+
+func handleListConfigResources(b *Broker, r *request, reply func(kmsg.Response)) {
+	req := r.body.(*kmsg.ListConfigResourcesRequest)
+	resp := kmsg.NewPtrListConfigResourcesResponse()
+	resp.ConfigResources = []kmsg.ListConfigResourcesResponseConfigResource{}
+	add := func(kind kmsg.ConfigResourceType, name string) {
+		resp.ConfigResources = append(resp.ConfigResources, kmsg.ListConfigResourcesResponseConfigResource{Name: name, Type: int8(kind)})
+	}
+	wanted := func(kind kmsg.ConfigResourceType) bool {
+		return r.version >= 1 && (len(req.ResourceTypes) == 0 || slices.Contains(req.ResourceTypes, int8(kind)))
+	}
+	if wanted(kmsg.ConfigResourceTypeTopic) {
+		for _, t := range b.engine.Topics() {
+			add(kmsg.ConfigResourceTypeTopic, t.Name)
+		}
+	}
+	for _, kind := range []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger} {
+		if wanted(kind) {
+			add(kind, strconv.Itoa(int(b.o.NodeID)))
+		}
+	}
+	reply(resp)
+}

@@ -1,0 +1,64 @@
+package broker
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/engine"
+)
+
+const settingsEvery = 100 * time.Millisecond // how old what the engine said may be
+
+// settings are what the engine says that every request needs: too dear to ask for each.
+type settings struct {
+	throttle     int32 // milliseconds producers are told to wait
+	maxMessage   int   // for topics without a setting of their own
+	partitions   int32 // of topics created automatically; 0 = Options.DefaultPartitions
+	noAutoCreate bool
+}
+
+type settingsCache struct {
+	asked   atomic.Int64 // Unix nanoseconds of the last look
+	current atomic.Pointer[settings]
+}
+
+func (b *Broker) settings() *settings {
+	now := time.Now().UnixNano()
+	asked := b.cached.asked.Load()
+	if now-asked > int64(settingsEvery) && b.cached.asked.CompareAndSwap(asked, now) || b.cached.current.Load() == nil {
+		b.refreshSettings()
+	}
+	return b.cached.current.Load()
+}
+
+func (b *Broker) refreshSettings() {
+	s := &settings{maxMessage: defaultMaxMessage}
+	if st := b.engine.Stats(); st.Pressure == engine.PressureThrottling || st.Pressure == engine.PressureRefusing {
+		s.throttle = st.ThrottleMillis
+	}
+	for name, value := range b.engine.BrokerConfigs() {
+		n, err := strconv.ParseInt(value, 10, 32)
+		switch {
+		case name == "auto.create.topics.enable":
+			s.noAutoCreate = value == "false"
+		case err != nil:
+		case name == "message.max.bytes":
+			s.maxMessage = int(n)
+		case name == "num.partitions":
+			s.partitions = int32(n)
+		}
+	}
+	b.cached.current.Store(s)
+}
+
+// throttleMillis is the throttle_time_ms producers are told.
+func (b *Broker) throttleMillis() int32 { return b.settings().throttle }
+
+// defaultPartitions is the partition count of topics nobody gave one.
+func (b *Broker) defaultPartitions() int32 {
+	if n := b.settings().partitions; n > 0 {
+		return n
+	}
+	return b.o.DefaultPartitions
+}
