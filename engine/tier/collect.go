@@ -64,6 +64,9 @@ func (t *Tier) collectOnce(ctx context.Context) (next time.Time) {
 // retention, DeleteRecords, and with math.MaxInt64 the deletion of the topic.
 // Objects without live runs are destroyed. Durable on return.
 func (t *Tier) Trim(ctx context.Context, stream uint32, before int64) error {
+	t.trimming.Lock() // the last record of a stream must be its furthest
+	defer t.trimming.Unlock()
+	before = max(before, t.state.trimmed(stream))
 	if err := t.journal(ctx, trimRecord(stream, before)); err != nil {
 		return fmt.Errorf("trimming stream %d: %w", stream, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamkeeper-io/streamkeeper/engine/tier/object"
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/objectstore"
 )
 
@@ -28,6 +29,31 @@ type claim struct {
 	Epoch   uint64 `json:"epoch,omitempty"`
 	Token   string `json:"token,omitempty"`
 	At      string `json:"at"`
+	Sum     uint32 `json:"crc32c"` // of the JSON with a zero sum: a damaged answer must not look like another cluster
+}
+
+// encode returns the claim as JSON with its sum.
+func (c claim) encode() ([]byte, error) {
+	c.Sum = 0
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	c.Sum = object.Checksum(b)
+	return json.Marshal(c)
+}
+
+// decodeClaim decodes and checks what encode made.
+func decodeClaim(b []byte) (claim, error) {
+	var c claim
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, err
+	}
+	again, err := c.encode()
+	if err == nil && !bytes.Equal(again, b) {
+		err = errors.New("its checksum does not match")
+	}
+	return c, err
 }
 
 const maxClaim = 4096
@@ -99,7 +125,7 @@ func (f *fence) establish(ctx context.Context) error {
 	}
 	token := fmt.Sprintf("%016x%016x", f.t.o.Random(), f.t.o.Random())
 	for ; ; next++ {
-		body, err := json.Marshal(f.claim(next, token))
+		body, err := f.claim(next, token).encode()
 		if err != nil {
 			return err
 		}
@@ -154,7 +180,7 @@ func (f *fence) owner(ctx context.Context) error {
 		default:
 			return fmt.Errorf("looking for %s: %w", clusterObject, err)
 		}
-		body, err := json.Marshal(f.claim(0, ""))
+		body, err := f.claim(0, "").encode()
 		if err != nil {
 			return err
 		}
@@ -177,9 +203,9 @@ func (f *fence) checkOwner(ctx context.Context, size int64) error {
 	if err := f.t.calls.get(ctx, clusterObject, 0, b); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("reading %s: %w", clusterObject, err)
 	}
-	var c claim
-	if err := json.Unmarshal(b, &c); err != nil {
-		return fmt.Errorf("%w: its %s is not ours: %w", ErrForeign, clusterObject, err)
+	c, err := decodeClaim(b)
+	if err != nil {
+		return fmt.Errorf("reading %s: it is damaged or of other software; choose another prefix if it stays so: %w", clusterObject, err)
 	}
 	if c.Cluster != f.t.o.ClusterID {
 		return fmt.Errorf("%w: %s belongs to cluster %s, this is %s; choose another prefix, or restore that cluster", ErrForeign, clusterObject, c.Cluster, f.t.o.ClusterID)

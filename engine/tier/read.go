@@ -73,10 +73,11 @@ func (v *view) bytes(dst [][]byte, o *Object, pos, end int64) (_ [][]byte, ok bo
 
 // walk is a position among the batches of one row.
 type walk struct {
-	o   Object
-	row Row
-	pos int64
-	end int64
+	o    Object
+	row  Row
+	from int64 // where it began: the headers from here to pos are needed again
+	pos  int64
+	end  int64
 }
 
 // locate starts a walk at the last batch that a block mark shows to begin at or
@@ -95,6 +96,7 @@ func locate(o Object, row Row, offset int64) walk {
 		}
 		w.pos = at
 	}
+	w.from = w.pos
 	return w
 }
 
@@ -113,8 +115,10 @@ func (w *walk) current(v *view) (h batch.Header, end int64, ok bool, err error) 
 	return h, end, true, nil
 }
 
-// keys names the blocks that hold [w.pos, end), or where a header is not known
-// yet, enough for the largest batch of the run if that spans blocks.
+// keys names the blocks that hold [w.from, end), or where the header at pos is
+// not known yet, enough for the largest batch of the run if that spans blocks.
+// What a read needs it must ask for at once: of two wants one could evict the
+// other's blocks for ever.
 func (w *walk) keys(end int64) ([]blockKey, []int) {
 	if end == 0 {
 		end = w.pos + batch.HeaderSize
@@ -126,7 +130,7 @@ func (w *walk) keys(end int64) ([]blockKey, []int) {
 	var keys []blockKey
 	var sizes []int
 	block := int64(w.o.Block)
-	for i := w.pos / block; i*block < end; i++ {
+	for i := w.from / block; i*block < end; i++ {
 		keys = append(keys, blockKey{w.o.ID, int32(i)})
 		sizes = append(sizes, int(object.BlockLength(w.o.Data, w.o.Block, int(i))))
 	}
@@ -357,6 +361,7 @@ func (t *Tier) seek(ctx context.Context, w *walk, from, ts int64) ([]byte, error
 		if w.skip(ts) {
 			continue
 		}
+		w.from = w.pos
 		v := &view{pool: t.pool}
 		h, end, ok, err := w.current(v)
 		var raw []byte

@@ -3,7 +3,6 @@ package tier
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -36,17 +35,20 @@ type known struct {
 type state struct {
 	index Index
 
-	mu       sync.Mutex
-	objects  map[ObjectID]*known
-	trims    map[uint32]int64
-	segments map[uint64]ObjectID // committed, Source.Offloaded not yet called
+	mu      sync.Mutex
+	objects map[ObjectID]*known
+	trims   map[uint32]int64
+	// segments that are committed, and whether the source was told. An entry
+	// stays until a listing made after that no longer holds the segment: a round
+	// working on an older listing must not take it for new.
+	segments map[uint64]bool
 	epoch    uint64
 	live     int
 	bytes    int64
 }
 
 func newState(index Index) *state {
-	return &state{index: index, objects: map[ObjectID]*known{}, trims: map[uint32]int64{}, segments: map[uint64]ObjectID{}}
+	return &state{index: index, objects: map[ObjectID]*known{}, trims: map[uint32]int64{}, segments: map[uint64]bool{}}
 }
 
 // replay applies a record of an earlier process. Trims are applied by settle, so
@@ -120,7 +122,7 @@ func (s *state) commitLocked(r record) error {
 		s.bytes += r.size
 	}
 	s.objects[r.id] = &known{id: r.id, phase: live, notBefore: r.notBefore, size: r.size, runs: len(rows)}
-	s.segments[r.segment] = r.id
+	s.segments[r.segment] = false
 	return nil
 }
 
@@ -140,24 +142,38 @@ func (s *state) abandon(id ObjectID) {
 	}
 }
 
-// committedSegment returns the object of a committed segment that the source
-// does not know to be offloaded.
-func (s *state) committedSegment(segment uint64) (ObjectID, bool) {
+// segmentState tells whether a segment is committed and whether the source was
+// told so.
+func (s *state) segmentState(segment uint64) (committed, told bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, ok := s.segments[segment]
-	return id, ok
+	told, committed = s.segments[segment]
+	return committed, told
 }
 
-// keepSegments forgets the committed segments the source no longer has.
-func (s *state) keepSegments(sealed map[uint64]bool) {
+// told notes that the source knows a segment to be offloaded.
+func (s *state) told(segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.segments, func(id uint64, _ ObjectID) bool { return !sealed[id] })
+	s.segments[segment] = true
 }
 
-// offloaded forgets a segment the source was told about.
-func (s *state) offloaded(segment uint64) {
+// toldSegments returns the segments the source was told about; with all, also
+// those it may have been told about by an earlier process.
+func (s *state) toldSegments(all bool) []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []uint64
+	for id, told := range s.segments {
+		if told || all {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// forgetSegment forgets a segment the source no longer has.
+func (s *state) forgetSegment(segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.segments, segment)
@@ -206,6 +222,13 @@ func (s *state) trim(stream uint32, before int64) (empty []ObjectID, err error) 
 			empty = append(empty, k.id)
 		}
 	}
+}
+
+// trimmed returns how far a stream was trimmed.
+func (s *state) trimmed(stream uint32) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trims[stream]
 }
 
 // settle finishes a replay: it applies the trims to rows replayed before them

@@ -48,6 +48,8 @@ type Tier struct {
 	wake       chan struct{}
 	collectNow chan struct{}
 
+	trimming sync.Mutex
+
 	mu  sync.Mutex
 	err error // of the journal or index: the tier stopped writing
 }

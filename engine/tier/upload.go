@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -90,8 +89,10 @@ func (u *uploader) run(ctx context.Context) {
 // round looks at the source once and starts what is due.
 func (u *uploader) round(ctx context.Context) {
 	now := u.t.o.Clock.Now()
+	told := u.t.state.toldSegments(u.firstRound)
 	sealed := u.t.o.Source.SealedSegments()
-	waiting := u.forgetCommitted(sealed)
+	u.firstRound = false
+	waiting := u.uncommitted(sealed, told)
 	due := u.due(waiting, now)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -121,30 +122,35 @@ func (u *uploader) round(ctx context.Context) {
 	}
 }
 
-// forgetCommitted tells the source about segments whose COMMIT is durable but
-// which it still has (a crash or an error came between), and returns the rest.
-func (u *uploader) forgetCommitted(sealed []Segment) []Segment {
-	if u.firstRound {
-		ids := make(map[uint64]bool, len(sealed))
-		for _, s := range sealed {
-			ids[s.ID()] = true
+// uncommitted returns the segments still to be offloaded. It tells the source
+// about those whose COMMIT is durable but which it still lists, since a crash or
+// an error came between, and forgets those of told, which were told to the source
+// before it made this list, that are not in it.
+func (u *uploader) uncommitted(sealed []Segment, told []uint64) []Segment {
+	listed := make(map[uint64]bool, len(sealed))
+	var waiting []Segment
+	for _, s := range sealed {
+		listed[s.ID()] = true
+		committed, told := u.t.state.segmentState(s.ID())
+		switch {
+		case !committed:
+			waiting = append(waiting, s)
+		case !told:
+			u.offloaded(s.ID())
 		}
-		u.t.state.keepSegments(ids)
-		u.firstRound = false
 	}
-	return slices.DeleteFunc(slices.Clone(sealed), func(s Segment) bool {
-		if _, ok := u.t.state.committedSegment(s.ID()); !ok {
-			return false
+	for _, id := range told {
+		if !listed[id] {
+			u.t.state.forgetSegment(id)
 		}
-		u.offloaded(s.ID())
-		return true
-	})
+	}
+	return waiting
 }
 
 // offloaded tells the source; on an error the next round does so again.
 func (u *uploader) offloaded(segment uint64) {
 	if err := u.t.o.Source.Offloaded(segment); err == nil {
-		u.t.state.offloaded(segment)
+		u.t.state.told(segment)
 	}
 }
 

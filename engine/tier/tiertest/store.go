@@ -20,6 +20,7 @@ type Fault struct {
 	Delay time.Duration // before anything happens; ends with the context
 	Hang  bool          // the call never answers: a black hole until the context ends
 	Lost  bool          // the effect takes place, the answer is Err
+	Late  time.Duration // a PUT's call fails with Err now, its effect comes after so long
 	Torn  int64         // a GET's body breaks off after so many bytes
 	Flip  bool          // a GET's body has a bit flipped
 }
@@ -81,7 +82,7 @@ func (s *Store) enter(ctx context.Context, op, name string) (Fault, error) {
 		case <-timer.C:
 		}
 	}
-	if f.Err != nil && !f.Lost {
+	if f.Err != nil && !f.Lost && f.Late == 0 {
 		return f, f.Err
 	}
 	return f, nil
@@ -109,6 +110,10 @@ func (s *Store) Put(ctx context.Context, name string, body io.ReadSeeker, size i
 	}
 	if int64(len(b)) != size {
 		return io.ErrUnexpectedEOF
+	}
+	if f.Late > 0 {
+		time.AfterFunc(f.Late, func() { s.Replace(name, b) })
+		return f.Err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
