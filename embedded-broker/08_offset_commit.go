@@ -21,7 +21,8 @@ func offsetCommitAPI() api {
 func handleOffsetCommit(b *Broker, r *request, reply func(kmsg.Response)) {
 	req := r.body.(*kmsg.OffsetCommitRequest)
 	s := b.groups
-	if code := s.mayCommit(r, req); code != group.None {
+	by, code := s.mayCommit(r, req)
+	if code != group.None {
 		reply(commitResponse(req, int16(code)))
 		return
 	}
@@ -31,46 +32,53 @@ func handleOffsetCommit(b *Broker, r *request, reply func(kmsg.Response)) {
 		return
 	}
 	s.engine.CommitOffsets(req.Group, offsets, func(err error) {
-		if err == nil {
-			s.noteCommit(r, req, group.None)
-			reply(resp)
+		code := storeCode(err)
+		by.committed(s.now(), code)
+		if code != group.None {
+			reply(commitResponse(req, int16(code)))
 			return
 		}
-		code := storeCode(err)
-		s.noteCommit(r, req, code)
-		reply(commitResponse(req, int16(code)))
+		reply(resp)
 	})
 }
 
-// mayCommit asks the group whether the client may commit, and counts a refusal.
-func (s *groups) mayCommit(r *request, req *kmsg.OffsetCommitRequest) group.Code {
+// committer is who commits: for counting the outcome without the group's lock, which the engine's goroutine must not wait
+// for.
+type committer struct {
+	stats  *commitStats
+	member *memberTrack // nil for a simple client
+}
+
+func (c committer) committed(now time.Time, code group.Code) {
+	c.stats.add(now, code)
+	if c.member != nil && code == group.None {
+		c.member.mu.Lock()
+		c.member.lastCommit = now
+		c.member.mu.Unlock()
+	}
+}
+
+// mayCommit asks the group whether the client may commit, and tells of a refusal.
+func (s *groups) mayCommit(r *request, req *kmsg.OffsetCommitRequest) (by committer, code group.Code) {
 	if req.Group == "" {
-		return group.InvalidGroupID
+		return by, group.InvalidGroupID
 	}
 	generation := req.Generation
 	if req.Version == 0 {
 		generation = -1 // it has none
 	}
-	code := group.None
 	found := s.actOn(req.Group, group.CommitUnknown(generation) == group.None, func(c *coordinated, now time.Time) group.Effects {
 		code = c.machine.Commit(now, req.MemberID, text(req.InstanceID), generation)
+		by = committer{c.track.commits, c.track.members[req.MemberID]}
 		if code != group.None {
-			s.committed(c, now, req.MemberID, r.clientID, r.conn.host, code)
+			s.rejected(c, now, req.MemberID, r.clientID, r.conn.host, code)
 		}
 		return group.Effects{}
 	})
 	if !found {
-		return group.CommitUnknown(generation)
+		return by, group.CommitUnknown(generation)
 	}
-	return code
-}
-
-// noteCommit counts what became of an accepted commit.
-func (s *groups) noteCommit(r *request, req *kmsg.OffsetCommitRequest, code group.Code) {
-	s.actOn(req.Group, false, func(c *coordinated, now time.Time) group.Effects {
-		s.committed(c, now, req.MemberID, r.clientID, r.conn.host, code)
-		return group.Effects{}
-	})
+	return by, code
 }
 
 // resolveCommit splits a commit into the offsets to store and the answer, with errors for what cannot be stored.

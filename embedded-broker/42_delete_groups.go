@@ -37,8 +37,8 @@ func handleDeleteGroups(b *Broker, r *request, reply func(kmsg.Response)) {
 	})
 }
 
-// remove deletes an empty group with its offsets. Nobody may use the group meanwhile: a commit between the deletion of
-// the offsets and of the group would be lost after it was acknowledged.
+// remove deletes an empty group with its offsets. Its lock is held until that is durable, so that nobody joins a group that
+// the next restart would not know; the engine never waits for that lock.
 func (s *groups) remove(c *coordinated) group.Code {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -297,10 +297,10 @@ func (r *raw) leave(name, id, reason string) {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = name
 	m := kmsg.NewLeaveGroupRequestMember()
-	m.MemberID, m.Reason = id, &reason
+	req.MemberID, m.MemberID, m.Reason = id, id, &reason
 	req.Members = append(req.Members, m)
 	resp := request1[*kmsg.LeaveGroupResponse](r, req)
-	if resp.ErrorCode != 0 || resp.Members[0].ErrorCode != 0 {
+	if resp.ErrorCode != 0 || len(resp.Members) > 0 && resp.Members[0].ErrorCode != 0 {
 		r.l.t.Fatalf("leave answered %d %+v", resp.ErrorCode, resp.Members)
 	}
 }

@@ -97,7 +97,7 @@ func (s *groups) collect(ch chan<- prometheus.Metric) {
 	var live []*coordinated
 	for _, c := range s.all() {
 		c.mu.Lock()
-		if !c.gone && now.Sub(c.track.active) < groupIdle {
+		if !c.gone && now.Sub(c.track.alive()) < groupIdle {
 			live = append(live, c)
 		}
 		c.mu.Unlock()
@@ -142,8 +142,9 @@ func (t *groupTrack) counts(now time.Time) groupCounts {
 		unstable += now.Sub(t.unstableSince)
 	}
 	f := t.fetch
+	commits, _ := t.commits.read()
 	c.add(groupCounts{
-		rebalances: t.rebalances, unstable: unstable.Seconds(), losses: t.losses, commits: t.commits, fenced: t.fenced,
+		rebalances: t.rebalances, unstable: unstable.Seconds(), losses: t.losses, commits: commits, fenced: t.fenced,
 		hot: f.hot.Load(), warm: f.warm.Load(), cold: f.cold.Load(),
 		records: f.records.Load(), refetches: f.refetches.Load(), moved: f.moved.Load(),
 	})

@@ -74,4 +74,9 @@ func (s *groups) load() {
 			s.clock.set(c, at)
 		}
 	}
+	for _, name := range s.engine.GroupsWithOffsets() { // simple groups have no metadata
+		if s.byName[name] == nil {
+			s.insertLocked(group.New(name, now, s.options))
+		}
+	}
 }

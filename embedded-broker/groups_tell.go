@@ -180,20 +180,11 @@ func (s *groups) tellFenced(c *coordinated, e *group.Event) {
 	s.emit(c, e, fmt.Sprintf("instance %s is taken over by %s", e.OldMember.InstanceID, e.Member.Host), a)
 }
 
-// committed counts an OffsetCommit's answer and, at most once a second, tells of a rejected one. c.mu is held.
-func (s *groups) committed(c *coordinated, now time.Time, memberID string, clientID, host string, code group.Code) {
+// rejected counts a refused OffsetCommit and, at most once a second, tells of it. c.mu is held.
+func (s *groups) rejected(c *coordinated, now time.Time, memberID, clientID, host string, code group.Code) {
 	t := c.track
-	t.commits[code.String()]++
-	t.active = now
+	t.commits.add(now, code)
 	t.answered(code)
-	if code == group.None {
-		if mt := t.members[memberID]; mt != nil {
-			mt.mu.Lock()
-			mt.lastCommit = now
-			mt.mu.Unlock()
-		}
-		return
-	}
 	if now.Sub(t.lastReject) < time.Second {
 		return
 	}

@@ -283,4 +283,3 @@ func TestGroups_ConsumeAndShare(t *testing.T) {
 		})
 	}
 }
-

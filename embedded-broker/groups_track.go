@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -25,19 +26,51 @@ type groupTrack struct {
 	unstableSince time.Time // zero while stable or empty
 	rebalances    int64
 	losses        map[string]int64 // by kind
-	commits       map[string]int64 // by code
+	commits       *commitStats
 	fenced        map[string]int64 // by code
 	lastReject    time.Time
-	active        time.Time // last sign of life: members, commits
+	active        time.Time // when it last had members
 	fetch         *groupFetch
 }
 
 func newGroupTrack(name string, now time.Time) *groupTrack {
 	return &groupTrack{
 		name: name, members: map[string]*memberTrack{}, partitions: map[group.TopicPartition]*partitionTrack{},
-		losses: map[string]int64{"left": 0, "expired": 0, "fenced": 0}, commits: map[string]int64{"NONE": 0},
+		losses: map[string]int64{"left": 0, "expired": 0, "fenced": 0}, commits: newCommitStats(),
 		fenced: map[string]int64{group.FencedInstanceID.String(): 0}, active: now, fetch: &groupFetch{group: name},
 	}
+}
+
+// commitStats counts OffsetCommits by answer. Safe for concurrent use.
+type commitStats struct {
+	mu     sync.Mutex
+	counts map[string]int64
+	last   time.Time
+}
+
+func newCommitStats() *commitStats {
+	return &commitStats{counts: map[string]int64{group.None.String(): 0}}
+}
+
+func (s *commitStats) add(now time.Time, code group.Code) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts[code.String()]++
+	s.last = now
+}
+
+func (s *commitStats) read() (map[string]int64, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.counts), s.last
+}
+
+// alive is the group's last sign of life: members or commits.
+func (t *groupTrack) alive() time.Time {
+	if _, last := t.commits.read(); last.After(t.active) {
+		return last
+	}
+	return t.active
 }
 
 // memberTrack is what is observed about one member. The identity is fixed; the rest is under mu.
