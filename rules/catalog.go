@@ -28,6 +28,8 @@ type Signal struct {
 	Window   time.Duration // 0: the window of the node that uses it
 	Dialects []Dialect     // in the order in which they are tried
 	File     string
+
+	src *source
 }
 
 // Dialect is how one family of metric names gives a signal. Expressions hold $by, $cluster, $window and
@@ -72,6 +74,7 @@ type Node struct {
 	File        string
 
 	program *program
+	src     *source
 }
 
 // Impact makes a symptom a breach of a service level. Text is a template.
@@ -114,6 +117,7 @@ type Cause struct {
 	References    []string
 	File          string
 
+	src   *source
 	reads map[string]*Signal // signals that its texts name, by name as written
 	names map[string]bool    // all names that its texts use
 }

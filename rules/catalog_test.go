@@ -7,7 +7,8 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/rules"
 )
 
-// TestCatalog loads the built-in rules, as they lie in the tree, and runs their examples.
+// TestCatalog loads the built-in rules, as they lie in the tree, and runs their examples and
+// lints them: errors fail, warnings are logged.
 func TestCatalog(t *testing.T) {
 	c, err := rules.Load(os.DirFS("catalog"))
 	if err != nil {
@@ -16,6 +17,13 @@ func TestCatalog(t *testing.T) {
 	for _, r := range c.Test() {
 		if !r.Passed {
 			t.Errorf("%s:%d: %s: %s", r.File, r.Line, r.Name, r.Text)
+		}
+	}
+	for _, r := range c.Lint(rules.LintOptions{}) {
+		if r.Severity == rules.RemarkError {
+			t.Error(r)
+		} else {
+			t.Log(r)
 		}
 	}
 }

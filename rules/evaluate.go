@@ -242,22 +242,21 @@ func (e *evaluation) numbers(n *Node, f *frame, o *streamkeeper.Observation, mat
 	o.Numbers, o.Strings = f.numbers, f.strings
 }
 
-// strength is the soft evidence of a decided condition; its side of one half is that of the state.
+// strength is the soft evidence of a decided condition. Where the ramp is on the other side of one half,
+// another part of the condition has decided: then it is as crisp as without a ramp.
 func strength(n *Node, f *frame, state streamkeeper.State) float64 {
-	s := strongest
+	crisp := strongest
 	if state == streamkeeper.Absent {
-		s = weakest
+		crisp = weakest
 	}
-	if n.program.strength != nil {
-		if v := f.quiet(n.program.strength.eval); v.kind == number {
-			s = v.n
-		}
+	if n.program.strength == nil {
+		return crisp
 	}
-	s = min(max(s, weakest), strongest)
-	if state == streamkeeper.Present {
-		return max(s, 0.5)
+	v := f.quiet(n.program.strength.eval)
+	if v.kind != number || state == streamkeeper.Present && v.n < 0.5 || state == streamkeeper.Absent && v.n > 0.5 {
+		return crisp
 	}
-	return min(s, 0.5)
+	return min(max(v.n, weakest), strongest)
 }
 
 func newest(events []*streamkeeper.Event) *streamkeeper.Event {

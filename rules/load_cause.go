@@ -109,7 +109,7 @@ func (l *loader) loadCause(id string, src *source, y *causeYAML) *Cause {
 	k := &Cause{
 		ID: id, Title: y.Title, Summary: y.Summary, Category: y.Category, Locus: y.Locus, Benign: y.Benign, Requires: y.Requires,
 		Scale: y.Scale, ScaleWhy: y.ScaleWhy, References: y.References, File: src.file, ConsequenceOf: map[string]float64{},
-		reads: map[string]*Signal{}, names: map[string]bool{},
+		src: src, reads: map[string]*Signal{}, names: map[string]bool{},
 	}
 	l.causeHeader(k, src, y)
 	l.loadEdges(k, src, "effects", y.Effects)

@@ -82,7 +82,7 @@ func (l *loader) loadNode(folder, id string, src *source) *Node {
 	n := &Node{
 		ID: id, Title: y.Title, Why: y.Why, Needs: y.Needs, Trigger: y.Trigger, Decisive: y.Decisive, Group: y.Group,
 		AppliesWhen: y.AppliesWhen, When: y.When, Strength: y.Strength, Say: y.Say, SayNot: y.SayNot, MaskedBy: y.MaskedBy,
-		Symptom: folder == "symptoms", Cost: folder == "cost", Window: defaultWindow, File: src.file, program: &program{},
+		Symptom: folder == "symptoms", Cost: folder == "cost", Window: defaultWindow, File: src.file, program: &program{}, src: src,
 	}
 	c := &nodeLoader{loader: l, src: src, node: n, uses: newUses()}
 	c.header(folder, &y)

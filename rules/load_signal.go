@@ -59,7 +59,7 @@ func (l *loader) loadSignals(src *source) {
 }
 
 func (l *loader) loadSignal(src *source, entity streamkeeper.EntityKind, name string, y signalYAML) *Signal {
-	sig := &Signal{Name: name, Entity: entity, Unit: y.Unit, Help: y.Help, Kind: streamkeeper.QueryInstant, File: src.file}
+	sig := &Signal{Name: name, Entity: entity, Unit: y.Unit, Help: y.Help, Kind: streamkeeper.QueryInstant, File: src.file, src: src}
 	failed := len(l.errs)
 	if !namePattern.MatchString(name) {
 		l.fail(src.errorAt(src.keyAt("signals", name), "signal name %q: want lower case letters, digits and _", name))
