@@ -12,11 +12,12 @@ type MemIndex struct {
 	mu      sync.RWMutex
 	objects map[ObjectID]Object
 	rows    map[uint32][]Row // sorted by Base
+	bytes   map[uint32]int64
 }
 
 // NewMemIndex returns an empty index.
 func NewMemIndex() *MemIndex {
-	return &MemIndex{objects: map[ObjectID]Object{}, rows: map[uint32][]Row{}}
+	return &MemIndex{objects: map[ObjectID]Object{}, rows: map[uint32][]Row{}, bytes: map[uint32]int64{}}
 }
 
 // at returns where base is or belongs among a stream's rows.
@@ -33,9 +34,11 @@ func (x *MemIndex) Add(o Object, rows []Row) error {
 	for _, r := range rows {
 		i, have := x.at(r.Stream, r.Base), x.rows[r.Stream]
 		if i < len(have) && have[i].Base == r.Base {
+			x.bytes[r.Stream] += r.Bytes - have[i].Bytes
 			have[i] = r
 			continue
 		}
+		x.bytes[r.Stream] += r.Bytes
 		x.rows[r.Stream] = slices.Insert(have, i, r)
 	}
 	return nil
@@ -50,8 +53,10 @@ func (x *MemIndex) Remove(id ObjectID, rows []Row, last bool) error {
 		if i == len(have) || have[i].Base != r.Base || have[i].Object != id {
 			continue
 		}
+		x.bytes[r.Stream] -= have[i].Bytes
 		if have = slices.Delete(have, i, i+1); len(have) == 0 {
 			delete(x.rows, r.Stream)
+			delete(x.bytes, r.Stream)
 		} else {
 			x.rows[r.Stream] = have
 		}
@@ -90,9 +95,5 @@ func (x *MemIndex) Extent(stream uint32) (Extent, bool, error) {
 	if len(rows) == 0 {
 		return Extent{}, false, nil
 	}
-	e := Extent{Start: rows[0].Base, End: rows[len(rows)-1].Next, Rows: len(rows)}
-	for _, r := range rows {
-		e.Bytes += r.Bytes
-	}
-	return e, true, nil
+	return Extent{Start: rows[0].Base, End: rows[len(rows)-1].Next, Bytes: x.bytes[stream], Rows: len(rows)}, true, nil
 }

@@ -148,6 +148,7 @@ const (
 	EventStoreFenced      = "store_fenced"      // another node or cluster owns the prefix; attrs: owner
 	EventStoreUnfenced    = "store_unfenced"    // the store does not honour put-if-absent
 	EventObjectCorrupt    = "object_corrupt"    // attrs: object, block
+	EventSegmentUnread    = "segment_unread"    // the local log could not be read; tried again; attrs: segment
 	EventSegmentCorrupt   = "segment_corrupt"   // a local segment that must not be offloaded; attrs: segment
 )
 

@@ -21,6 +21,9 @@ const uploadBuffer = 1 << 20
 // brokenRetry is when a damaged segment is looked at again.
 const brokenRetry = time.Minute
 
+// unreadRetry is when a segment that could not be read locally is tried again.
+const unreadRetry = 5 * time.Second
+
 // uploader turns sealed segments into objects. Uploads run side by side but
 // commit in the order of their segments, so that the cold part of a stream has
 // no gap that a later run would hide; only a damaged segment is passed over.
@@ -229,11 +232,15 @@ func (u *uploader) fly(ctx context.Context, f *flight) {
 		u.dueSince = time.Time{}
 	case errors.Is(err, object.ErrContent):
 		u.broken[f.segment.ID()] = now.Add(brokenRetry)
+	case ctx.Err() == nil: // the local log could not be read
+		u.broken[f.segment.ID()] = now.Add(unreadRetry)
 	}
 	u.mu.Unlock()
 	close(f.done)
 	if errors.Is(err, object.ErrContent) {
 		u.t.event(EventSegmentCorrupt, fmt.Sprintf("segment %d is damaged and stays in the local log: %v", f.segment.ID(), err), map[string]any{"segment": f.segment.ID()})
+	} else if err != nil && ctx.Err() == nil {
+		u.t.event(EventSegmentUnread, fmt.Sprintf("segment %d cannot be offloaded: %v", f.segment.ID(), err), map[string]any{"segment": f.segment.ID()})
 	}
 	u.t.Wake()
 }
