@@ -302,8 +302,8 @@ func (r exampleReadings) reading(sig *Signal, window time.Duration, _ streamkeep
 		return streamkeeper.NotKnown(streamkeeper.WhyStale)
 	}
 	if sig.Kind == streamkeeper.QueryCount {
-		span := int(effective(window, r.x.step) / r.x.step)
-		return streamkeeper.Known(increase(upTo[max(0, r.i-span):]))
+		span := int((effective(window, r.x.step) + r.x.step - 1) / r.x.step)
+		return streamkeeper.Known(increase(upTo, max(0, r.i-span)))
 	}
 	v := num(upTo[newest].value)
 	if !v.known() {
@@ -312,20 +312,23 @@ func (r exampleReadings) reading(sig *Signal, window time.Duration, _ streamkeep
 	return streamkeeper.Known(v.n)
 }
 
-// increase is the reset-aware difference of a counter.
-func increase(series []sample) float64 {
-	sum, last, any := 0.0, 0.0, false
-	for _, s := range series {
+// increase is the reset-aware difference of a counter from a step on. As in series.Store, what is missing
+// at the first step and appears later was born at zero.
+func increase(series []sample, from int) float64 {
+	sum, last, alive := 0.0, 0.0, false
+	for i, s := range series {
 		if s.missing {
+			alive = alive && !s.stale
 			continue
 		}
 		switch {
-		case any && s.value >= last:
+		case i <= from: // what was before the window is where it starts
+		case alive && s.value >= last:
 			sum += s.value - last
-		case any: // the counter was born again
+		default: // born, or born again after a reset
 			sum += s.value
 		}
-		last, any = s.value, true
+		last, alive = s.value, true
 	}
 	return sum
 }
