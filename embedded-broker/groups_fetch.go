@@ -33,7 +33,8 @@ type partitionTrack struct {
 	lastFetch time.Time // of the owner; zero = never
 	lastStart int64     // where the last served Fetch started
 	highest   int64     // the highest lastStart
-	repeats   int64     // times data was served from the same place or after falling back, since highest last rose
+	servedAt  time.Time
+	repeats   int64 // times data was served from the same place or after falling back, since highest last rose
 }
 
 func (p *partitionTrack) own(m *memberTrack, now time.Time) {
@@ -52,6 +53,15 @@ func (p *partitionTrack) release(m *memberTrack) {
 	}
 }
 
+// forgotten says that a partition without an owner need not be remembered. Its past is kept for a while: a consumer that
+// crashes over a record leaves its group empty each time.
+func (p *partitionTrack) forgotten(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owner, p.position = nil, -1
+	return now.Sub(p.servedAt) > groupIdle
+}
+
 func (p *partitionTrack) arrived(offset int64, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,7 +72,7 @@ func (p *partitionTrack) arrived(offset int64, now time.Time) {
 }
 
 // served notes where data was served from and returns how often it was from the same place, 0 when that is no refetch.
-func (p *partitionTrack) served(offset int64) (times int64) {
+func (p *partitionTrack) served(offset int64, now time.Time) (times int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -72,7 +82,7 @@ func (p *partitionTrack) served(offset int64) (times int64) {
 		p.repeats++
 		times = p.repeats
 	}
-	p.lastStart = offset
+	p.lastStart, p.servedAt = offset, now
 	if times < refetchFloor {
 		return 0
 	}
@@ -287,7 +297,7 @@ func (s *groups) fetched(c *conn, topic string, partition int32, offset, records
 	cf.backlog = cf.backlog || backlog
 	cf.member = t.member
 	t.part.group.count(records, bytes, tier)
-	if times := t.part.served(offset); times > 0 {
+	if times := t.part.served(offset, cf.answeredAt); times > 0 {
 		t.part.group.refetches.Add(1)
 		if times == refetchFloor || times >= 2*refetchFloor && times%refetchFloor == 0 && powerOfTwo(times/refetchFloor) {
 			s.b.telemetry.Emit(groupEvent(cf.answeredAt, "offset_refetched", t.part.group.group, "the same offset is fetched again and again", map[string]any{

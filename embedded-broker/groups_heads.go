@@ -1,16 +1,19 @@
 package broker
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine"
+	"github.com/streamkeeper-io/streamkeeper/engine/batch"
 )
 
 const (
 	headSamples  = 256   // per partition; when full, every second one goes
 	maxHeads     = 20000 // partitions watched
 	headsRefresh = 10 * time.Second
+	maxAgeReads  = 500 // batch headers read for ages, per scrape
 )
 
 // headLog remembers when the heads of the partitions that groups read passed which offset, so that a backlog can be told
@@ -19,13 +22,17 @@ type headLog struct {
 	mu        sync.Mutex
 	rings     map[engine.OffsetKey]*headRing
 	refreshed time.Time
+	reads     int // since the scrape began
 }
 
 // headRing holds the steps of one partition's high watermark, oldest first.
 type headRing struct {
 	steps []headStep
 	part  *engine.Partition
-	used  bool // seen in the latest refresh
+
+	// The batch read last for an age: offsets from to next, written at batchTime.
+	from, next int64
+	batchTime  time.Time
 }
 
 // headStep says that the head was at offset from first to last, as sampled.
@@ -53,6 +60,13 @@ func (s *groups) sampleHeads(now time.Time) {
 	for _, r := range h.rings {
 		r.add(r.part.HighWatermark(), now)
 	}
+}
+
+// outdated makes the next sample find out anew what is watched.
+func (h *headLog) outdated() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refreshed = time.Time{}
 }
 
 // watchedPartitions lists what groups own or have committed, up to maxHeads.
@@ -137,13 +151,49 @@ func (r *headRing) age(offset int64, now time.Time) (d time.Duration, ok bool) {
 	return max(now.Sub(at), 0), true
 }
 
-// age is headRing.age of a partition; not ok when it is not watched (yet).
-func (h *headLog) age(k engine.OffsetKey, offset int64, now time.Time) (time.Duration, bool) {
+// age is how long ago the record at offset was appended: 0 when there is none yet. What came before we watched is told by
+// its batch's timestamp, as long as the batch is not in the object store. Not ok when it cannot be told.
+func (s *groups) age(ctx context.Context, k engine.OffsetKey, p *engine.Partition, offset int64, now time.Time) (time.Duration, bool) {
+	h := s.heads
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.rings[k]
 	if r == nil {
-		return 0, false
+		r = &headRing{} // not watched yet: nothing is remembered
 	}
-	return r.age(offset, now)
+	if d, ok := r.age(offset, now); ok {
+		return d, true
+	}
+	if offset < r.from || offset >= r.next {
+		if h.reads >= maxAgeReads || offset < p.LocalStart() || !r.readBatch(ctx, p, offset) {
+			return 0, false
+		}
+		h.reads++
+	}
+	return max(now.Sub(r.batchTime), 0), true
+}
+
+// readBatch looks up when the batch that holds offset was written.
+func (r *headRing) readBatch(ctx context.Context, p *engine.Partition, offset int64) bool {
+	read, err := p.Read(ctx, offset, 1)
+	if err != nil {
+		return false
+	}
+	defer read.Release()
+	if len(read.Bytes) == 0 {
+		return false
+	}
+	h, _, ok := batch.Next(read.Bytes[0])
+	if !ok || offset < h.BaseOffset() || offset >= h.NextOffset() || h.BaseTimestamp() < 0 {
+		return false
+	}
+	r.from, r.next, r.batchTime = h.BaseOffset(), h.NextOffset(), time.UnixMilli(h.BaseTimestamp())
+	return true
+}
+
+// newScrape lets batches be read again.
+func (h *headLog) newScrape() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reads = 0
 }

@@ -94,6 +94,7 @@ type groupCounts struct {
 // collect sends the groups' metrics.
 func (s *groups) collect(ch chan<- prometheus.Metric) {
 	now := s.now()
+	s.heads.newScrape()
 	var live []*coordinated
 	for _, c := range s.all() {
 		c.mu.Lock()
@@ -192,7 +193,7 @@ func (s *groups) readBacklog(r *groupReading, t *groupTrack, committed map[engin
 			continue
 		}
 		r.backlog += behind
-		age, ok := s.heads.age(k, max(offset, p.LogStart()), now)
+		age, ok := s.age(s.b.ctx, k, p, max(offset, p.LogStart()), now)
 		known = known && ok
 		oldest = max(oldest, age)
 	}
@@ -209,10 +210,7 @@ func (p *partitionTrack) at() int64 {
 
 // readPositions measures how far the members have fetched, and who does not fetch although it could.
 func (s *groups) readPositions(r *groupReading, c *coordinated, committed map[engine.OffsetKey]engine.CommittedOffset, now time.Time) {
-	if len(c.track.partitions) == 0 {
-		return
-	}
-	lag, known := int64(0), true
+	lag, known, owned := int64(0), true, false
 	idle, judged := time.Duration(0), false
 	for tp, p := range c.track.partitions {
 		part, err := s.engine.Partition(tp.Topic, tp.Partition)
@@ -225,6 +223,10 @@ func (s *groups) readPositions(r *groupReading, c *coordinated, committed map[en
 			since = p.since
 		}
 		p.mu.Unlock()
+		if owner == nil {
+			continue
+		}
+		owned = true
 		head := part.HighWatermark()
 		if position >= 0 {
 			lag += max(head-position, 0)
@@ -236,7 +238,7 @@ func (s *groups) readPositions(r *groupReading, c *coordinated, committed map[en
 			}
 			position = o.Offset
 		}
-		if owner == nil || !owner.alive(now) {
+		if !owner.alive(now) {
 			continue
 		}
 		judged = true
@@ -244,7 +246,7 @@ func (s *groups) readPositions(r *groupReading, c *coordinated, committed map[en
 			idle = max(idle, now.Sub(since))
 		}
 	}
-	if known {
+	if known && owned {
 		r.positionLag = pointer(float64(lag))
 	}
 	if judged {

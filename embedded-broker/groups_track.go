@@ -242,12 +242,13 @@ func (t *groupTrack) assigned(s *groups, machine *group.Group) {
 		mt.assigned = assigned
 		mt.mu.Unlock()
 	}
-	for tp := range t.partitions {
-		if !owned[tp] {
+	for tp, p := range t.partitions {
+		if !owned[tp] && p.forgotten(now) {
 			delete(t.partitions, tp)
 		}
 	}
 	s.fetchers.changed()
+	s.heads.outdated()
 }
 
 // wasLost says whether a member id or, lately, a member key was lost.
