@@ -241,11 +241,17 @@ func (p *program) split() {
 }
 
 // live says whether a cause is worth enumerating: it has a present effect, or its odds alone are not
-// hopeless, or it follows from or leads to another cause.
+// hopeless. What blocks say for a shared cause is capped, so only its own nodes keep it in.
 func (p *program) live(c *cause) bool {
 	odds := c.logOdds + c.temporal
+	if c.Block == "" {
+		odds += math.Log(p.opt.RatioCap)
+	}
 	for _, e := range c.edges {
 		n := &p.nodes[e.node]
+		if c.Block == "" && n.Block != "" {
+			continue
+		}
 		if n.State == streamkeeper.Present && e.full > 0 {
 			return true
 		}

@@ -1,0 +1,105 @@
+package diagnose
+
+import (
+	"strings"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/infer"
+)
+
+// evidence words what speaks for and against a finding and what is missing.
+func (m *model) evidence(f *infer.Finding) []streamkeeper.Evidence {
+	out := []streamkeeper.Evidence{}
+	add := func(list []infer.Contribution, bearing streamkeeper.Bearing, most int) {
+		for _, c := range list {
+			if most == 0 {
+				return
+			}
+			if weight := c.Weight; weight > tellFrom || weight < -tellFrom {
+				out = append(out, m.reason(c, bearing))
+				most--
+			}
+		}
+	}
+	add(f.For, streamkeeper.Supports, tellFor)
+	add(f.Against, streamkeeper.Refutes, tellAgainst)
+	add(f.Misfits, streamkeeper.Refutes, tellAgainst)
+	add(f.Missing, streamkeeper.Missing, tellMissing)
+	return out
+}
+
+func (m *model) reason(c infer.Contribution, bearing streamkeeper.Bearing) streamkeeper.Evidence {
+	e := streamkeeper.Evidence{ID: c.ID, Bearing: bearing, Weight: round(c.Weight, 2), Group: c.Group}
+	n, _ := m.p.Catalog.Node(c.ID)
+	o := m.seen[c.Ref]
+	if bearing == streamkeeper.Missing {
+		e.Text, e.Needs = n.Title, n.Needs
+		if o != nil && o.Needs != "" {
+			e.Needs = o.Needs
+		}
+		if c.State == streamkeeper.Absent {
+			e.Text, e.Needs = n.Title+" (not yet due)", "a little time"
+		}
+		return e
+	}
+	e.Text = m.say(c)
+	if o != nil {
+		e.Value = o.Value
+	}
+	return e
+}
+
+// say is an observation's own text, or its rule's title when it has none.
+func (m *model) say(c infer.Contribution) string {
+	if o := m.seen[c.Ref]; o != nil && o.Text != "" {
+		return o.Text
+	}
+	n, _ := m.p.Catalog.Node(c.ID)
+	title := n.Title
+	if title == "" {
+		title = strings.ReplaceAll(c.ID, "_", " ")
+	}
+	if c.State == streamkeeper.Absent {
+		return "not seen: " + lowerFirst(title)
+	}
+	return title
+}
+
+// alternatives words the rivals and why they were set aside.
+func (m *model) alternatives(f *infer.Finding) []streamkeeper.Alternative {
+	out := []streamkeeper.Alternative{}
+	for _, r := range f.Rivals {
+		if contains(f.Set, r.ID) {
+			continue
+		}
+		var why []string
+		for _, c := range r.Against {
+			text := m.say(c)
+			if c.State == streamkeeper.Present {
+				text = "would not explain: " + text
+			}
+			why = append(why, text)
+		}
+		if len(why) == 0 {
+			why = append(why, "less likely to begin with")
+		}
+		out = append(out, streamkeeper.Alternative{Cause: r.ID, Confidence: round(r.P, 4), WhyNot: strings.Join(why, "; ")})
+	}
+	return out
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+func lowerFirst(s string) string {
+	if len(s) > 1 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'a' && s[1] <= 'z' {
+		return strings.ToLower(s[:1]) + s[1:]
+	}
+	return s
+}

@@ -1,0 +1,222 @@
+package diagnose
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/infer"
+	"github.com/streamkeeper-io/streamkeeper/rules"
+)
+
+// How much of the evidence is told: the weightiest of each bearing.
+const (
+	tellFor      = 8
+	tellAgainst  = 4
+	tellMissing  = 4
+	tellFrom     = .1 // nats
+	tellLoci     = 5
+	decisiveFrom = 1.5 // nats a decisive fact must still weigh beside what else explains it
+)
+
+// judged is a finding with what only this tick knows of it.
+type judged struct {
+	streamkeeper.Finding
+	block    string
+	shared   bool
+	decisive bool
+	holds    bool
+	own      []streamkeeper.Entity
+	affects  []streamkeeper.Entity
+	rule     rules.Cause
+	values   values
+}
+
+// findings turns the decision into words.
+func (p *pass) findings(m *model, d infer.Result) {
+	for i := range d.Findings {
+		j := m.judge(&d.Findings[i])
+		if _, taken := p.judged[j.ID]; !taken { // `other` in two blocks of one entity
+			p.judged[j.ID] = j
+		}
+	}
+}
+
+// FindingID names a finding by its cause, or its answer set, and its entity.
+func FindingID(causes []string, e streamkeeper.Entity) string {
+	sorted := slices.Sorted(slices.Values(causes))
+	return strings.Join(sorted, "|") + "@" + e.Key()
+}
+
+func (m *model) judge(f *infer.Finding) *judged {
+	causes := f.Set
+	if len(causes) == 0 {
+		causes = []string{f.Cause}
+	}
+	j := &judged{block: f.Block, shared: f.Block == "", own: []streamkeeper.Entity{f.Entity}}
+	j.own = append(j.own, m.blocks[f.Block]...)
+	j.rule, _ = m.p.Catalog.Cause(f.Cause)
+	j.Finding = streamkeeper.Finding{
+		ID: FindingID(causes, f.Entity), Cause: f.Cause, Causes: f.Set, Entity: f.Entity,
+		Verdict: f.Verdict, Confidence: round(f.P, 4), Assessed: round(f.Assessed, 3), Assessable: round(f.Assessable, 3),
+		Severity: severity(&j.rule, f), Since: m.since(f),
+		Explains: []string{}, Evidence: m.evidence(f), Alternatives: m.alternatives(f),
+		Locus: []streamkeeper.Locus{}, Advice: []streamkeeper.Advice{},
+	}
+	if f.ParentID != "" {
+		j.Consequence = FindingID([]string{f.ParentID}, f.ParentOn)
+	}
+	for _, r := range f.Explains {
+		if !slices.Contains(j.Explains, r.ID) {
+			j.Explains = append(j.Explains, r.ID)
+		}
+		if !slices.Contains(j.affects, r.Entity) {
+			j.affects = append(j.affects, r.Entity)
+		}
+	}
+	j.Locus = m.locus(f, j.rule.Locus)
+	j.values = m.values(f, j)
+	m.words(f, j)
+	j.decisive = m.decisive(f)
+	j.holds = m.holds(f, &j.rule)
+	j.Trigger = m.trigger(f, j)
+	return j
+}
+
+func round(x float64, digits int) float64 {
+	scale := math.Pow10(digits)
+	return math.Round(x*scale) / scale
+}
+
+func severity(rule *rules.Cause, f *infer.Finding) streamkeeper.Severity {
+	switch {
+	case f.Verdict == streamkeeper.VerdictBenign:
+		return streamkeeper.SeverityInfo
+	case rule.Severity != "":
+		return rule.Severity
+	}
+	return streamkeeper.SeverityWarning
+}
+
+// since is the earliest onset among what supports the finding.
+func (m *model) since(f *infer.Finding) time.Time {
+	var at time.Time
+	for _, c := range f.For {
+		o := m.seen[c.Ref]
+		if o == nil || o.State != streamkeeper.Present || o.Since.IsZero() {
+			continue
+		}
+		if at.IsZero() || o.Since.Before(at) {
+			at = o.Since
+		}
+	}
+	if at.IsZero() {
+		return m.p.scope.Now
+	}
+	return at
+}
+
+// words fills title and summary.
+func (m *model) words(f *infer.Finding, j *judged) {
+	switch {
+	case f.Cause == streamkeeper.CauseOther:
+		j.Title = "A cause that the catalog does not know"
+		j.Summary = "Something is wrong with " + f.Entity.String() + ", but no known cause fits what is seen."
+	default:
+		j.Title = j.rule.Title
+		if text, missing := m.p.Catalog.Render(j.rule.Summary, j.values.numbers, j.values.strings); len(missing) == 0 {
+			j.Summary = text
+		} else {
+			j.Summary = j.rule.Title // a summary with holes says less than the title
+		}
+	}
+	if f.Ask != nil {
+		j.AskNext = &streamkeeper.AskNext{Evidence: f.Ask.ID, Gain: round(f.Ask.Gain, 3), Text: m.ask(f.Ask)}
+	} else if f.Part != "" {
+		j.AskNext = &streamkeeper.AskNext{Text: f.Part}
+	}
+}
+
+func (m *model) ask(a *infer.Ask) string {
+	n, _ := m.p.Catalog.Node(a.ID)
+	text := n.Title
+	if o := m.seen[a.Ref]; o != nil && o.Needs != "" {
+		text += ": " + o.Needs
+	} else if n.Needs != "" {
+		text += ": " + n.Needs
+	}
+	return text
+}
+
+// locus gathers what the supporting observations point at, the weightiest first.
+func (m *model) locus(f *infer.Finding, kind string) []streamkeeper.Locus {
+	out := []streamkeeper.Locus{}
+	for _, c := range f.For {
+		o := m.seen[c.Ref]
+		if o == nil || o.State != streamkeeper.Present {
+			continue
+		}
+		for _, l := range o.Loci {
+			if (kind == "" || l.Kind == kind) && !slices.Contains(out, l) && len(out) < tellLoci {
+				out = append(out, l)
+			}
+		}
+	}
+	return out
+}
+
+// decisive says whether a present direct fact carries the finding.
+func (m *model) decisive(f *infer.Finding) bool {
+	for _, c := range f.For {
+		if n, ok := m.p.Catalog.Node(c.ID); ok && n.Decisive && c.State == streamkeeper.Present && c.Weight >= decisiveFrom {
+			return true
+		}
+	}
+	return false
+}
+
+// holds says whether a benign cause may still silence: nothing that must hold is absent, nothing that
+// ends it is there.
+func (m *model) holds(f *infer.Finding, rule *rules.Cause) bool {
+	state := func(id string) streamkeeper.State {
+		n, ok := m.p.Catalog.Node(id)
+		if !ok {
+			return streamkeeper.Unknown
+		}
+		on := bound(m.p.World, f.Entity, n.Entity)
+		return m.merge(&n, on).State
+	}
+	for _, id := range rule.HoldsWhile {
+		if state(id) == streamkeeper.Absent {
+			return false
+		}
+	}
+	for _, id := range rule.EndsWhen {
+		if state(id) == streamkeeper.Present {
+			return false
+		}
+	}
+	return true
+}
+
+// trigger names what set the cause off: the first of its trigger nodes that is present.
+func (m *model) trigger(f *infer.Finding, j *judged) *streamkeeper.Trigger {
+	for _, t := range j.rule.Triggers {
+		n, ok := m.p.Catalog.Node(t.Node)
+		if !ok {
+			continue
+		}
+		o := m.merge(&n, bound(m.p.World, f.Entity, n.Entity))
+		if o.State != streamkeeper.Present {
+			continue
+		}
+		text := o.Text
+		if said, missing := m.p.Catalog.Render(t.Say, merged(j.values.numbers, o.Numbers), merged(j.values.strings, o.Strings)); t.Say != "" && len(missing) == 0 {
+			text = said
+		}
+		return &streamkeeper.Trigger{Kind: t.Kind, Text: text, At: o.Since}
+	}
+	return nil
+}

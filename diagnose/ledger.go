@@ -1,0 +1,133 @@
+package diagnose
+
+import (
+	"context"
+	"path"
+	"strings"
+	"time"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/advise"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/history"
+)
+
+// Trial is advice that somebody took, followed until it can be judged.
+type Trial struct {
+	Cause   string         `json:"cause"`
+	Entity  string         `json:"entity"`
+	Outcome advise.Outcome `json:"outcome"`
+	Told    bool           `json:"told"` // saved as an outcome
+}
+
+// Odds that remain of a cause that a person called wrong.
+const wrongDiscount = .1
+
+// readLedger takes in what people decided, and judges the advice that was taken.
+func (p *pass) readLedger(ctx context.Context) error {
+	if p.Ledger == nil {
+		return nil
+	}
+	entries, err := p.Ledger.Entries(ctx, p.cluster, p.now)
+	if err != nil {
+		return err
+	}
+	p.entries = entries
+	trials := map[string]Trial{}
+	for _, e := range entries {
+		if e.Kind != history.Taken {
+			continue
+		}
+		t, ok := p.mem.Trials[e.ID]
+		if !ok {
+			t = Trial{Cause: e.Cause, Entity: e.Entity, Outcome: advise.Pending}
+		}
+		if t.Outcome == advise.Pending {
+			t.Outcome = p.check(e)
+		}
+		trials[e.ID] = t
+	}
+	p.next.Trials = trials
+	return nil
+}
+
+// check judges one taken advice by the symptom it should clear.
+func (p *pass) check(e Entry) advise.Outcome {
+	entity, err := streamkeeper.ParseEntity(e.Entity)
+	if err != nil || e.Clears == "" {
+		return advise.Unclear
+	}
+	state := streamkeeper.Unknown
+	if n, ok := p.Catalog.Node(e.Clears); ok {
+		for _, on := range bound(p.World, entity, n.Entity) {
+			for i := range p.observed {
+				if o := &p.observed[i]; o.Node == n.ID && o.Entity == on && (state != streamkeeper.Present) {
+					state = o.State
+				}
+			}
+		}
+	}
+	verify := streamkeeper.Verify{Clears: e.Clears, WithinSeconds: e.Within.Seconds()}
+	return advise.Check(advise.Taken{At: e.At, Verify: verify}, state, p.now)
+}
+
+// discount is what remains of a cause's odds after a remedy that did not work, or a person's word that it
+// was something else.
+func (p *pass) discount(cause string, e streamkeeper.Entity) float64 {
+	odds := 1.0
+	for _, id := range sortedKeys(p.next.Trials) {
+		if t := p.next.Trials[id]; t.Outcome == advise.Failed && t.Cause == cause && t.Entity == e.Key() {
+			odds *= advise.FailedDiscount
+		}
+	}
+	for _, entry := range p.entries {
+		if entry.Kind == history.Feedback && entry.Wrong && entry.Cause == cause && entry.Entity == e.Key() {
+			odds *= wrongDiscount
+		}
+	}
+	return max(odds, .01)
+}
+
+// Silenced says whether an incident need not be told: a silence for its root entity, its cause or itself
+// is in force.
+func Silenced(i streamkeeper.Incident, entries []Entry, now time.Time) bool {
+	for _, e := range entries {
+		if e.Kind != history.Silence || (!e.Until.IsZero() && !now.Before(e.Until)) {
+			continue
+		}
+		if e.Incident != "" {
+			if e.Incident == i.ID {
+				return true
+			}
+			continue
+		}
+		if matches(e.Entity, i.Root.Entity.Key()) && (e.Cause == "" || e.Cause == i.Root.Cause) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches compares kind/name@cluster with a pattern in which * matches within a part.
+func matches(pattern, key string) bool {
+	if pattern == "" || pattern == "*" {
+		return true
+	}
+	kind, rest, _ := strings.Cut(key, "/")
+	at := strings.LastIndexByte(rest, '@')
+	if at < 0 {
+		return false
+	}
+	wantKind, wantRest, _ := strings.Cut(pattern, "/")
+	wantName, wantCluster := wantRest, "*"
+	if i := strings.LastIndexByte(wantRest, '@'); i >= 0 {
+		wantName, wantCluster = wantRest[:i], wantRest[i+1:]
+	}
+	for _, pair := range [][2]string{{wantKind, kind}, {wantName, rest[:at]}, {wantCluster, rest[at+1:]}} {
+		// a name may hold slashes, which path.Match would not let * cross
+		flat := strings.NewReplacer("/", "\x00")
+		if ok, err := path.Match(flat.Replace(pair[0]), flat.Replace(pair[1])); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,181 @@
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/infer"
+)
+
+// What each open incident costs the health score, by severity, and an impact without an incident.
+var healthCost = map[streamkeeper.Severity]int{
+	streamkeeper.SeverityCritical: 50, streamkeeper.SeverityWarning: 20, streamkeeper.SeverityInfo: 3,
+}
+
+const healthCostImpact = 10
+
+// report says what this tick found.
+func (p *pass) report(d infer.Result) streamkeeper.Report {
+	r := streamkeeper.Report{
+		Cluster: p.World.Cluster(p.cluster), GeneratedAt: p.now, TickSeconds: p.Config.Interval.Seconds(),
+		Findings: p.told.Told, Symptoms: p.symptoms(), Unexplained: []string{}, NotJudged: p.notJudged(),
+		Sources: []streamkeeper.Source{}, Recommendations: p.next.Sizing.Recommendations,
+	}
+	if r.Cluster.Name == "" {
+		r.Cluster.Name = p.cluster
+	}
+	if r.Findings == nil {
+		r.Findings = []streamkeeper.Finding{}
+	}
+	if r.Recommendations == nil {
+		r.Recommendations = []streamkeeper.Recommendation{}
+	}
+	for _, u := range d.Unexplained {
+		if !slices.Contains(r.Unexplained, u.ID) {
+			r.Unexplained = append(r.Unexplained, u.ID)
+		}
+	}
+	if p.Sources != nil {
+		r.Sources = append(r.Sources, p.Sources()...)
+	}
+	r.Health = p.health()
+	r.Headline = p.headline(r.Health)
+	return r
+}
+
+// health is 100 less the cost of what is wrong; without any data it cannot be judged.
+func (p *pass) health() streamkeeper.Health {
+	if !p.sees() {
+		return streamkeeper.Health{State: streamkeeper.HealthUnknown}
+	}
+	score, state := 100, streamkeeper.Healthy
+	for _, r := range p.next.Stories.Open {
+		score -= healthCost[r.Incident.Severity]
+		if r.Incident.Severity == streamkeeper.SeverityCritical {
+			state = streamkeeper.Critical
+		} else if state == streamkeeper.Healthy && r.Incident.Severity == streamkeeper.SeverityWarning {
+			state = streamkeeper.Degraded
+		}
+	}
+	if len(p.next.Stories.Open) == 0 {
+		for _, y := range p.symptoms() {
+			if p.impact(y) != "" && !p.benign() {
+				score -= healthCostImpact
+			}
+		}
+	}
+	score = max(score, 0)
+	return streamkeeper.Health{Score: &score, State: state}
+}
+
+// benign says whether what is seen is explained by something harmless.
+func (p *pass) benign() bool {
+	return len(p.told.Told) > 0 && p.told.Told[0].Verdict == streamkeeper.VerdictBenign
+}
+
+// sees says whether anything at all could be judged.
+func (p *pass) sees() bool {
+	return slices.ContainsFunc(p.observed, func(o streamkeeper.Observation) bool {
+		return o.State == streamkeeper.Present || o.State == streamkeeper.Absent
+	})
+}
+
+func (p *pass) headline(h streamkeeper.Health) string {
+	if h.State == streamkeeper.HealthUnknown {
+		return "nothing can be judged yet: no data"
+	}
+	open := slices.Clone(p.next.Stories.Open)
+	if len(open) > 0 {
+		worst := open[0].Incident
+		for _, r := range open[1:] {
+			if louder(r.Incident, worst) {
+				worst = r.Incident
+			}
+		}
+		if len(open) > 1 {
+			return fmt.Sprintf("%s (and %d more)", worst.Headline, len(open)-1)
+		}
+		return worst.Headline
+	}
+	if len(p.told.Told) > 0 {
+		f := p.told.Told[0]
+		if f.Verdict == streamkeeper.VerdictBenign {
+			return f.Entity.String() + ": explained by " + lowerFirst(f.Title)
+		}
+		return f.Entity.String() + ": " + lowerFirst(f.Title)
+	}
+	if symptoms := p.symptoms(); len(symptoms) > 0 {
+		return symptoms[0].Text
+	}
+	return "nothing is wrong"
+}
+
+// louder orders incidents for the headline: those that hurt first, then by severity, then by age.
+func louder(a, b streamkeeper.Incident) bool {
+	if (a.Impact != nil) != (b.Impact != nil) {
+		return a.Impact != nil
+	}
+	if a.Severity != b.Severity {
+		return a.Severity.Rank() > b.Severity.Rank()
+	}
+	return a.OpenedAt.Before(b.OpenedAt)
+}
+
+// notJudged lists what could not be decided, and what would let it: blindness, findings that wait for
+// more ticks, and symptoms that are unknown wherever they could be.
+func (p *pass) notJudged() []streamkeeper.NotJudged {
+	out := []streamkeeper.NotJudged{}
+	if p.blind {
+		out = append(out, streamkeeper.NotJudged{What: "this tick, after a gap in observation", Needs: "a few ticks without a gap"})
+	}
+	for _, w := range p.told.Waiting {
+		out = append(out, streamkeeper.NotJudged{
+			What:  fmt.Sprintf("%s on %s (%.0f %% so far)", w.Finding.Cause, w.Finding.Entity, w.Finding.Confidence*100),
+			Needs: fmt.Sprintf("%d more ticks", w.Ticks),
+		})
+	}
+	type tally struct {
+		unknown, known int
+		needs          string
+	}
+	seen := map[string]*tally{}
+	for i := range p.observed {
+		o := &p.observed[i]
+		n, ok := p.Catalog.Node(o.Node)
+		if !ok || !n.Symptom || n.Cost || o.State == streamkeeper.NotApplicable {
+			continue
+		}
+		t := seen[o.Node]
+		if t == nil {
+			t = &tally{}
+			seen[o.Node] = t
+		}
+		if o.State != streamkeeper.Unknown {
+			t.known++
+			continue
+		}
+		t.unknown++
+		if t.needs == "" {
+			t.needs = strings.TrimSpace(strings.Join(distinct(o.Why, n.Needs), "; "))
+		}
+	}
+	for _, id := range sortedKeys(seen) {
+		if t := seen[id]; t.known == 0 && t.unknown > 0 {
+			n, _ := p.Catalog.Node(id)
+			out = append(out, streamkeeper.NotJudged{What: id + ": " + lowerFirst(n.Title), Needs: t.needs})
+		}
+	}
+	return out
+}
+
+func distinct(parts ...string) []string {
+	var out []string
+	for _, s := range parts {
+		if s != "" && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,97 @@
+package diagnose
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/incident"
+)
+
+// changeKinds are the events that say that somebody changed something.
+var changeKinds = []string{
+	"deploy", "config_changed", "topic_created", "topic_deleted", "partitions_added", "subscription_changed",
+	"quota_changed", "acl_changed", "shutdown_requested", "broker_started", "reassignment_started",
+}
+
+// changesWithin is how far back changes are looked for.
+const changesWithin = 30 * time.Minute
+
+// stories is what incident.Step needs to know of this tick.
+func (p *pass) stories() incident.Input {
+	in := incident.Input{Now: p.scope.Now, Cluster: p.cluster, Blind: p.blind, Changes: p.changes()}
+	for _, id := range sortedKeys(p.judged) {
+		j := p.judged[id]
+		in.Candidates = append(in.Candidates, incident.Candidate{
+			Finding: j.Finding, Decisive: j.decisive, Shared: j.shared, Holds: j.holds, Own: j.own, Affects: j.affects,
+		})
+	}
+	for _, y := range p.symptoms() {
+		in.Symptoms = append(in.Symptoms, incident.Symptom{Symptom: y, Impact: p.impact(y)})
+	}
+	return in
+}
+
+// symptoms lists the present ones, worst first.
+func (p *pass) symptoms() []streamkeeper.Symptom {
+	out := []streamkeeper.Symptom{}
+	for i := range p.observed {
+		o := &p.observed[i]
+		n, ok := p.Catalog.Node(o.Node)
+		if !ok || !n.Symptom || n.Cost || o.State != streamkeeper.Present {
+			continue
+		}
+		text := o.Text
+		if text == "" {
+			text = n.Title
+		}
+		out = append(out, streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: n.Severity})
+	}
+	slices.SortStableFunc(out, func(a, b streamkeeper.Symptom) int {
+		return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), strings.Compare(a.ID, b.ID), streamkeeper.CompareEntities(a.Entity, b.Entity))
+	})
+	return out
+}
+
+// impact is a symptom's text as a breach of a service level, "" when it is none.
+func (p *pass) impact(y streamkeeper.Symptom) string {
+	n, ok := p.Catalog.Node(y.ID)
+	if !ok || n.Impact == nil {
+		return ""
+	}
+	for i := range p.observed {
+		if o := &p.observed[i]; o.Node == y.ID && o.Entity == y.Entity {
+			if text, missing := p.Catalog.Render(n.Impact.Text, o.Numbers, o.Strings); len(missing) == 0 && text != "" {
+				return text
+			}
+		}
+	}
+	return y.Text
+}
+
+// changes lists what changed lately.
+func (p *pass) changes() []incident.Change {
+	if p.Events == nil {
+		return nil
+	}
+	var out []incident.Change
+	for _, e := range p.Events.Events(p.cluster, changeKinds, p.scope.Now.Add(-changesWithin), p.scope.Now) {
+		text := e.Text
+		if text == "" {
+			text = strings.ReplaceAll(e.Kind, "_", " ") + " on " + e.Entity.String()
+		}
+		out = append(out, incident.Change{Change: streamkeeper.Change{At: e.At, Kind: e.Kind, Text: text}, Entity: e.Entity})
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,125 @@
+package diagnose
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/incident"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/infer"
+	"github.com/streamkeeper-io/streamkeeper/rules"
+)
+
+// Tick is one pass of the diagnosis over one cluster. It keeps no state of its own: what must be
+// remembered is in Memory. It is safe for concurrent use on different clusters.
+type Tick struct {
+	Catalog *rules.Catalog
+	Signals Signals
+	World   World
+	Events  rules.EventLog
+	Ledger  Ledger                       // may be nil
+	Sources func() []streamkeeper.Source // may be nil
+	Config  Config
+}
+
+// Config are the tick's settings. The zero value of a field means its default.
+type Config struct {
+	Interval  time.Duration // between two ticks, and of the scrapes; default 5 s
+	Lag       time.Duration // how far back a tick looks, so that what it asks for has arrived; default one interval
+	SizeEvery time.Duration // how often capacity is computed; default 30 s
+	Sizing    SizingConfig
+}
+
+func (c Config) withDefaults() Config {
+	if c.Interval <= 0 {
+		c.Interval = 5 * time.Second
+	}
+	if c.Lag <= 0 {
+		c.Lag = c.Interval
+	}
+	if c.SizeEvery <= 0 {
+		c.SizeEvery = 30 * time.Second
+	}
+	return c
+}
+
+// Run makes one pass: it reads what the symptoms need, then what their suspects need, weighs the causes
+// and advances the stories. It returns the report, the incidents that changed, and the memory for the
+// next pass; when it fails the old memory stays valid.
+func (t *Tick) Run(ctx context.Context, cluster string, now time.Time, mem Memory) (streamkeeper.Report, []streamkeeper.Incident, Memory, error) {
+	p := t.begin(cluster, now, mem)
+	if err := p.readFacts(ctx); err != nil {
+		return streamkeeper.Report{}, nil, mem, fmt.Errorf("reading facts of %s: %w", cluster, err)
+	}
+	answers, err := t.Signals.Read(ctx, p.scope.Now, t.Catalog.SymptomQueries(p.scope))
+	if err != nil {
+		return streamkeeper.Report{}, nil, mem, fmt.Errorf("reading signals of %s: %w", cluster, err)
+	}
+	p.see(t.Catalog.Symptoms(p.scope, p.inputs(answers)))
+	suspects := t.Catalog.Suspects(p.scope, p.observed, t.World)
+
+	answers, err = t.Signals.Read(ctx, p.scope.Now, t.Catalog.EvidenceQueries(p.scope, suspects))
+	if err != nil {
+		return streamkeeper.Report{}, nil, mem, fmt.Errorf("reading evidence of %s: %w", cluster, err)
+	}
+	p.see(t.Catalog.Evidence(p.scope, suspects, p.inputs(answers)))
+
+	if err := p.readLedger(ctx); err != nil {
+		return streamkeeper.Report{}, nil, mem, fmt.Errorf("reading the ledger of %s: %w", cluster, err)
+	}
+	m := p.model(suspects)
+	decision := infer.Decode(m.Model, infer.Options{})
+	p.findings(m, decision)
+	p.next.Stories, p.told = incident.Step(mem.Stories, p.stories(), incident.Options{})
+	p.advise()
+	if err := p.size(ctx); err != nil {
+		return streamkeeper.Report{}, nil, mem, fmt.Errorf("sizing %s: %w", cluster, err)
+	}
+	return p.report(decision), p.told.Changed, p.next, nil
+}
+
+// pass is one tick while it is made.
+type pass struct {
+	*Tick
+	cluster  string
+	now      time.Time
+	scope    rules.Scope
+	mem      Memory // of the tick before
+	next     Memory
+	blind    bool
+	observed []streamkeeper.Observation
+	by       map[rules.NodeOn]*streamkeeper.Observation
+	entries  []Entry
+	judged   map[string]*judged // by finding id
+	told     incident.Output
+}
+
+func (t *Tick) begin(cluster string, now time.Time, mem Memory) *pass {
+	tick := *t
+	tick.Config = t.Config.withDefaults()
+	p := &pass{
+		Tick: &tick, cluster: cluster, now: now, mem: mem,
+		scope:  rules.Scope{Cluster: cluster, Now: now.Add(-tick.Config.Lag), Interval: tick.Config.Interval},
+		by:     map[rules.NodeOn]*streamkeeper.Observation{},
+		judged: map[string]*judged{},
+	}
+	p.next = mem.forward(now, tick.Config.Interval)
+	p.blind = p.next.blind(now)
+	return p
+}
+
+func (p *pass) inputs(answers streamkeeper.Answers) rules.Inputs {
+	return rules.Inputs{Answers: answers, Events: p.Events, World: p.World}
+}
+
+// see takes observations in and dates those that are present: by the rule's own onset, else by the first
+// tick that saw them.
+func (p *pass) see(observations []streamkeeper.Observation) {
+	for i := range observations {
+		o := &observations[i]
+		p.next.date(o, p.mem, p.scope.Now)
+		p.by[rules.NodeOn{Node: o.Node, Entity: o.Entity}] = o
+	}
+	p.observed = append(p.observed, observations...)
+}
