@@ -1,0 +1,189 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
+)
+
+// Defaults and bounds.
+const (
+	DefaultMaxPartitions     = 10_000
+	DefaultRequestsPerSecond = 50
+
+	dialTimeout    = 2 * time.Second
+	requestTimeout = 3 * time.Second
+	storeGrace     = 2 * time.Second
+)
+
+// Options configure a Collector. Cluster and Brokers are required.
+type Options struct {
+	Cluster string
+	Kind    string   // embedded or kafka; "" means kafka. The embedded broker tells of its topics itself.
+	Brokers []string // seeds, host:port
+
+	TLS  *tls.Config
+	SASL []sasl.Mechanism
+
+	// MaxPartitions bounds the partitions whose offsets are read (those that groups read come first) and
+	// the series per partition; 0 means DefaultMaxPartitions.
+	MaxPartitions int
+	// RequestsPerSecond bounds what the cluster is asked; 0 means DefaultRequestsPerSecond.
+	RequestsPerSecond float64
+	// Facts are context atoms of the cluster that only its owner knows (tiering); they win over what is seen.
+	Facts map[string]bool
+	// FromStart says that the cluster began together with this collector, so that nothing happened before.
+	FromStart bool
+	// Now is the clock of the request budget; nil means time.Now. Rounds are told their time.
+	Now func() time.Time
+}
+
+// Collector watches one cluster. It is a [collectors.Collector]: rounds must not overlap. It survives the
+// restart of any broker and the loss of all of them.
+type Collector struct {
+	o      Options
+	client *kgo.Client
+	budget *collectors.Budget
+	track  *tracker
+	stale  collectors.Staleness
+	cache  readCache
+}
+
+// New makes a collector. It connects with the first round, so a cluster that is down is no error here.
+func New(o Options) (*Collector, error) {
+	if o.Cluster == "" || len(o.Brokers) == 0 {
+		return nil, errors.New("watching a cluster: a name and at least one broker are needed")
+	}
+	if o.Kind == "" {
+		o.Kind = "kafka"
+	}
+	if o.MaxPartitions <= 0 {
+		o.MaxPartitions = DefaultMaxPartitions
+	}
+	if o.RequestsPerSecond <= 0 {
+		o.RequestsPerSecond = DefaultRequestsPerSecond
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(o.Brokers...),
+		kgo.ClientID("streamkeeper"),
+		kgo.DialTimeout(dialTimeout),
+		kgo.RequestTimeoutOverhead(requestTimeout),
+		kgo.RequestRetries(1),
+		kgo.RetryTimeout(requestTimeout),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
+		kgo.MetadataMinAge(time.Second),
+		kgo.DisableClientMetrics(),
+	}
+	if o.TLS != nil {
+		opts = append(opts, kgo.DialTLSConfig(o.TLS))
+	}
+	if len(o.SASL) > 0 {
+		opts = append(opts, kgo.SASL(o.SASL...))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
+	}
+	return &Collector{o: o, client: client, budget: collectors.NewBudget(o.RequestsPerSecond, o.Now), track: newTracker(o)}, nil
+}
+
+// Close closes the connections. No round may be running.
+func (c *Collector) Close() { c.client.Close() }
+
+// Name is kafka.
+func (c *Collector) Name() string { return "kafka" }
+
+// Kind is kafka.
+func (c *Collector) Kind() string { return "kafka" }
+
+// Collect does one round: it reads what ctx leaves time for, and hands over what that shows. The error
+// joins what could not be read.
+func (c *Collector) Collect(ctx context.Context, now time.Time, sink collectors.Sink) error {
+	s := c.read(ctx, now)
+	r := c.track.absorb(s)
+	c.backfill(ctx, now)
+	c.track.measure(r)
+
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeGrace)
+	defer cancel()
+	err := fold(s.errors)
+	if serr := sink.Samples(sctx, c.stale.Mark(now, r.samples)); serr != nil {
+		err = errors.Join(err, fmt.Errorf("storing samples of %s: %w", c.o.Cluster, serr))
+	}
+	if w := c.track.watermark(); !w.Through.IsZero() {
+		if serr := sink.Events(sctx, r.events, w); serr != nil {
+			err = errors.Join(err, fmt.Errorf("storing events of %s: %w", c.o.Cluster, serr))
+		}
+	}
+	if s.brokers != nil {
+		if serr := sink.Inventory(sctx, c.track.inventory(s, now)); serr != nil {
+			err = errors.Join(err, fmt.Errorf("storing the inventory of %s: %w", c.o.Cluster, serr))
+		}
+	}
+	return err
+}
+
+// fold keeps the first errors: one dead broker fails many requests in the same way.
+func fold(errs []error) error {
+	const most = 3
+	if len(errs) > most {
+		errs = append(errs[:most:most], fmt.Errorf("and %d more", len(errs)-most))
+	}
+	return errors.Join(errs...)
+}
+
+// inventory is what exists, as far as the last whole lists go.
+func (t *tracker) inventory(s *snapshot, now time.Time) streamkeeper.Inventory {
+	inv := streamkeeper.Inventory{
+		Cluster: streamkeeper.ClusterInfo{Name: t.cluster, ID: s.clusterID, Kind: t.kind},
+		Source:  "kafka", At: now, Facts: t.clusterFacts(),
+	}
+	for _, id := range sortedKeys(t.brokers) {
+		b := t.brokers[id]
+		inv.Brokers = append(inv.Brokers, streamkeeper.BrokerInfo{ID: id, Address: b.state.address, Rack: b.state.rack})
+	}
+	for _, name := range sortedKeys(t.topics) {
+		topic := t.topics[name]
+		info := streamkeeper.TopicInfo{Name: name, Partitions: int32(len(topic.parts)), Internal: topic.internal, Configs: topic.configs}
+		for _, p := range topic.parts {
+			info.Leaders = append(info.Leaders, p.leader)
+		}
+		inv.Topics = append(inv.Topics, info)
+	}
+	for _, name := range sortedKeys(t.groups) {
+		inv.Groups = append(inv.Groups, t.groupInfo(t.groups[name], now))
+	}
+	return inv
+}
+
+func (t *tracker) groupInfo(g *groupTrack, now time.Time) streamkeeper.GroupInfo {
+	info := streamkeeper.GroupInfo{Name: g.name, Topics: g.topics(), Facts: t.groupFacts(g, now)}
+	if g.state == nil {
+		return info
+	}
+	info.State, info.Assignor, info.Protocol = g.state.state, g.state.assignor, "classic"
+	if g.state.kip848 {
+		info.Protocol = "consumer"
+	}
+	for _, id := range sortedKeys(g.members) {
+		m := g.members[id]
+		member := streamkeeper.MemberInfo{Key: m.key, MemberID: m.state.id, ClientID: m.state.client, Host: m.state.host, InstanceID: m.state.instance}
+		for _, p := range m.state.assigned { // sorted: partitions of one topic are neighbours
+			if n := len(member.Assigned); n == 0 || member.Assigned[n-1].Topic != p.topic {
+				member.Assigned = append(member.Assigned, streamkeeper.TopicPartitionSet{Topic: p.topic})
+			}
+			last := &member.Assigned[len(member.Assigned)-1]
+			last.Partitions = append(last.Partitions, p.index)
+		}
+		info.Members = append(info.Members, member)
+	}
+	return info
+}

@@ -1,0 +1,507 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
+)
+
+// lab is a fake cluster under watch, with rounds at times of the test's choosing.
+type lab struct {
+	t         *testing.T
+	cluster   *kfake.Cluster
+	collector *Collector
+	client    *kgo.Client
+	admin     *kadm.Client
+	series    map[string]float64 // what lives after the last round
+	events    []streamkeeper.Event
+	mark      streamkeeper.Watermark
+	inventory streamkeeper.Inventory
+}
+
+func newLab(t *testing.T, brokers int, o Options, opts ...kfake.Opt) *lab {
+	t.Helper()
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(brokers)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	o.Cluster, o.Brokers = "c", cluster.ListenAddrs()
+	o.RequestsPerSecond = 10_000
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return &lab{t: t, cluster: cluster, collector: c, client: client, admin: kadm.NewClient(client), series: map[string]float64{}}
+}
+
+func (l *lab) Samples(_ context.Context, samples []streamkeeper.Sample) error {
+	for _, s := range samples {
+		if s.Labels["cluster"] != "c" {
+			l.t.Errorf("%+v has no cluster", s)
+		}
+		var labels []string
+		for name, value := range s.Labels {
+			if name != "cluster" {
+				labels = append(labels, name+"="+value)
+			}
+		}
+		slices.Sort(labels)
+		key := strings.TrimPrefix(s.Metric, "streamkeeper_") + "{" + strings.Join(labels, ",") + "}"
+		if collectors.IsStale(s.Value) {
+			delete(l.series, key)
+		} else {
+			l.series[key] = s.Value
+		}
+	}
+	return nil
+}
+
+func (l *lab) Events(_ context.Context, ev []streamkeeper.Event, w streamkeeper.Watermark) error {
+	l.events = append(l.events, ev...)
+	l.mark = w
+	return nil
+}
+
+func (l *lab) Inventory(_ context.Context, inv streamkeeper.Inventory) error {
+	l.inventory = inv
+	return nil
+}
+
+// round collects as of a time; the error is the round's.
+func (l *lab) round(seconds float64) error {
+	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Second)
+	defer cancel()
+	return l.collector.Collect(ctx, at(seconds), l)
+}
+
+func (l *lab) mustRound(seconds float64) {
+	l.t.Helper()
+	if err := l.round(seconds); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// want compares series: "absent" means not there.
+func (l *lab) want(when string, want map[string]any) {
+	l.t.Helper()
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		got, ok := l.series[key]
+		if w := want[key]; w == "absent" && ok || w != "absent" && (!ok || fmt.Sprint(got) != fmt.Sprint(w)) {
+			l.t.Errorf("%s: %s = %v (there: %v), want %v", when, key, got, ok, w)
+		}
+	}
+}
+
+func (l *lab) kinds() map[string]int {
+	n := map[string]int{}
+	for _, e := range l.events {
+		n[e.Kind]++
+	}
+	return n
+}
+
+func (l *lab) produce(topic string, part int32, n int) {
+	l.t.Helper()
+	var records []*kgo.Record
+	for i := range n {
+		records = append(records, &kgo.Record{Topic: topic, Partition: part, Value: fmt.Appendf(nil, "%d", i)})
+	}
+	if err := l.client.ProduceSync(l.t.Context(), records...).FirstErr(); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// commit commits without being a member, which a group allows while it is empty.
+func (l *lab) commit(group, topic string, offsets map[int32]int64) {
+	l.t.Helper()
+	var o kadm.Offsets
+	for p, at := range offsets {
+		o.Add(kadm.Offset{Topic: topic, Partition: p, At: at, LeaderEpoch: -1})
+	}
+	if err := l.admin.CommitAllOffsets(l.t.Context(), group, o); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// consumer joins a group and waits until it has its partitions.
+func (l *lab) consumer(group, topic, clientID string, opts ...kgo.Opt) *kgo.Client {
+	l.t.Helper()
+	assigned := make(chan struct{}, 16)
+	c, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ClientID(clientID),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(), kgo.HeartbeatInterval(50 * time.Millisecond),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { assigned <- struct{}{} }),
+	}, opts...)...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(c.Close)
+	select {
+	case <-assigned:
+	case <-time.After(10 * time.Second):
+		l.t.Fatal("the consumer got no partitions")
+	}
+	return c
+}
+
+func TestLagAndProgress(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(2, "orders"))
+	l.produce("orders", 0, 100)
+	l.produce("orders", 1, 50)
+	l.commit("billing", "orders", map[int32]int64{0: 100, 1: 50})
+	l.mustRound(0)
+	l.want("caught up", map[string]any{
+		"topic_end_offset{topic=orders}":                                           150,
+		"topic_partitions{topic=orders}":                                           2,
+		"topic_partition_end_offset{partition=1,topic=orders}":                     50,
+		"topic_partition_log_start_offset{partition=1,topic=orders}":               0,
+		"cluster_brokers{}":                                                        1,
+		"broker_reachable{broker=0}":                                               1,
+		"broker_leaderships{broker=0}":                                             2,
+		"group_members{group=billing}":                                             0,
+		"group_partitions{group=billing}":                                          2,
+		"group_lag_messages{group=billing}":                                        0,
+		"group_lag_seconds{group=billing}":                                         0,
+		"group_committed_total{group=billing}":                                     0,
+		"group_produced_total{group=billing}":                                      0,
+		"group_commit_age_seconds{group=billing}":                                  0,
+		"group_commit_gap_seconds{group=billing}":                                  "absent",
+		"group_top_partition_lag_share{group=billing}":                             "absent",
+		"group_watched_seconds{group=billing}":                                     0,
+		"group_topic{group=billing,topic=orders}":                                  1,
+		"group_partition_committed_offset{group=billing,partition=0,topic=orders}": 100,
+	})
+	l.produce("orders", 0, 100)
+	l.mustRound(10)
+	l.want("100 records arrived within 10 s", map[string]any{
+		"group_lag_messages{group=billing}":                                      100,
+		"group_lag_seconds{group=billing}":                                       9.9, // the first of them after 0.1 s
+		"group_partition_lag_seconds{group=billing,partition=1,topic=orders}":    0,
+		"group_produced_total{group=billing}":                                    100,
+		"group_top_partition_lag_share{group=billing}":                           1,
+		"group_busy_partitions{group=billing}":                                   1,
+		"group_partition_frozen_seconds{group=billing,partition=0,topic=orders}": 0,
+	})
+	l.commit("billing", "orders", map[int32]int64{0: 150})
+	l.mustRound(20)
+	l.want("half of them are done", map[string]any{
+		"group_committed_total{group=billing}":   50,
+		"group_lag_seconds{group=billing}":       14.9,
+		"group_lag_messages{group=billing}":      50,
+		"group_moving_partitions{group=billing}": 1,
+	})
+	l.mustRound(80)
+	l.want("and then nothing for a minute", map[string]any{
+		"group_partition_frozen_seconds{group=billing,partition=0,topic=orders}": 60,
+		"group_commit_age_seconds{group=billing}":                                60,
+		"group_partition_frozen_seconds{group=billing,partition=1,topic=orders}": 0,
+	})
+	if l.mark.Source != "kafka" || !l.mark.From.Equal(at(80)) || !l.mark.Through.Equal(at(80)) {
+		t.Errorf("watermark %+v: a minute's silence cannot be told of", l.mark)
+	}
+}
+
+func TestLagOfBeforeWeWatched(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(1, "orders"))
+	stamp := func(age time.Duration, n int) {
+		for range n {
+			r := &kgo.Record{Topic: "orders", Value: []byte("x"), Timestamp: epoch.Add(-age)}
+			if err := l.client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stamp(100*time.Hour, 10)
+	stamp(20*time.Minute, 10)
+	stamp(3*time.Minute, 10)
+	stamp(time.Second, 10)
+	l.commit("late", "orders", map[int32]int64{0: 25})
+	l.commit("ancient", "orders", map[int32]int64{0: 5})
+	l.mustRound(0)
+	if got := l.series["group_lag_seconds{group=late}"]; got < 120 || got > 300 {
+		t.Errorf("lag %v s: the record is 3 minutes old, between the marks of 2 and 5", got)
+	}
+	l.want("a record older than the oldest mark is of unknown age, not of age zero", map[string]any{
+		"group_lag_seconds{group=ancient}": "absent", "group_lag_messages{group=ancient}": 35,
+	})
+}
+
+func TestMembersAndSharing(t *testing.T) {
+	for _, kip848 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("kip848=%v", kip848), func(t *testing.T) {
+			l := newLab(t, 3, Options{}, kfake.SeedTopics(4, "orders"))
+			var opts []kgo.Opt
+			if kip848 {
+				opts = append(opts, kgo.WithContext(context.WithValue(t.Context(), "opt_in_kafka_next_gen_balancer_beta", true))) //nolint:staticcheck // the client's own key
+			}
+			for p := range int32(4) {
+				l.produce("orders", p, 10)
+			}
+			c := l.consumer("billing", "orders", "app", opts...)
+			l.mustRound(0)
+			l.want("one member", map[string]any{
+				"group_members{group=billing}":               1,
+				"group_stable{group=billing}":                1,
+				"group_empty_seconds{group=billing}":         0,
+				"group_partitions{group=billing}":            4,
+				"group_multi_parts{group=billing}":           1,
+				"group_lag_messages{group=billing}":          "absent", // no position yet: nothing to be late from
+				"group_fact{fact=multi_parts,group=billing}": 1,
+				"group_fact{fact=classic,group=billing}":     int(truth(!kip848)),
+				"group_fact{fact=kip848,group=billing}":      int(truth(kip848)),
+				"group_fact{fact=dynamic,group=billing}":     1,
+				"group_fact{fact=static,group=billing}":      0,
+				"group_fact{fact=poll_limit,group=billing}":  "absent",
+				"cluster_fact{fact=multi_broker}":            1,
+				"cluster_fact{fact=kafka}":                   1,
+				"cluster_fact{fact=embedded}":                0,
+			})
+			fetches := c.PollRecords(t.Context(), 40)
+			if err := c.CommitRecords(t.Context(), fetches.Records()...); err != nil {
+				t.Fatal(err)
+			}
+			l.mustRound(5)
+			g := l.inventory.Groups[0]
+			if g.Name != "billing" || len(g.Members) != 1 || g.Members[0].Key != "app@127.0.0.1" || len(g.Members[0].Assigned) != 1 || len(g.Members[0].Assigned[0].Partitions) != 4 {
+				t.Errorf("inventory: %+v", g)
+			}
+			c.Close()
+			l.mustRound(10)
+			l.mustRound(15)
+			l.want("the member is gone", map[string]any{
+				"group_members{group=billing}":                 0,
+				"group_empty_seconds{group=billing}":           5,
+				"group_members_seen_seconds{group=billing}":    10,
+				"group_commits_without_members{group=billing}": 0,
+				"group_fact{fact=dynamic,group=billing}":       "absent",
+				"group_top_member_lag_share{group=billing}":    "absent",
+			})
+			if k := l.kinds(); k["member_gone"] != 1 || k["group_became_empty"] != 1 || k["member_seen"] != 0 {
+				t.Errorf("events %v", k)
+			}
+			for _, e := range l.events {
+				if e.Kind == "member_gone" && (e.String("member") != "app@127.0.0.1" || e.Attrs["listed_while_frozen"] != false || e.Entity != (streamkeeper.Entity{Kind: "group", Name: "billing", Cluster: "c"})) {
+					t.Errorf("%+v", e)
+				}
+			}
+		})
+	}
+}
+
+func TestCommitsWithoutMembers(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(1, "orders"))
+	l.produce("orders", 0, 100)
+	l.commit("flink", "orders", map[int32]int64{0: 10})
+	l.mustRound(0)
+	l.commit("flink", "orders", map[int32]int64{0: 20})
+	l.mustRound(5)
+	l.want("one could be an administrator", map[string]any{"group_commits_without_members{group=flink}": 0})
+	l.commit("flink", "orders", map[int32]int64{0: 30})
+	l.mustRound(10)
+	l.want("two are a habit", map[string]any{"group_commits_without_members{group=flink}": 1})
+}
+
+// What could not be read is absent; it is never zero and never what it was.
+func TestFailedPartitionsAreUnknown(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(2, "orders"))
+	l.produce("orders", 0, 10)
+	l.produce("orders", 1, 10)
+	l.commit("billing", "orders", map[int32]int64{0: 5, 1: 5})
+	l.mustRound(0)
+	fail := true
+	l.cluster.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		l.cluster.KeepControl()
+		if !fail {
+			return nil, nil, false
+		}
+		in := req.(*kmsg.ListOffsetsRequest)
+		resp := in.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, t := range in.Topics {
+			rt := kmsg.NewListOffsetsResponseTopic()
+			rt.Topic = t.Topic
+			for _, p := range t.Partitions {
+				rp := kmsg.NewListOffsetsResponseTopicPartition()
+				rp.Partition = p.Partition
+				if p.Partition == 1 {
+					rp.ErrorCode = kerr.NotLeaderForPartition.Code
+				} else if p.Timestamp == atHead {
+					rp.Offset = 10
+				} else {
+					rp.Offset, rp.Timestamp = 0, -1
+				}
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return resp, nil, true
+	})
+	if err := l.round(5); err == nil || !strings.Contains(err.Error(), "orders-1") {
+		t.Errorf("%v: want the partition named", err)
+	}
+	l.want("a partition of two failed", map[string]any{
+		"group_partition_lag_messages{group=billing,partition=0,topic=orders}": 5,
+		"group_partition_lag_messages{group=billing,partition=1,topic=orders}": "absent",
+		"topic_partition_end_offset{partition=1,topic=orders}":                 "absent",
+		"group_lag_messages{group=billing}":                                    "absent",
+		"group_committed_total{group=billing}":                                 "absent",
+		"topic_end_offset{topic=orders}":                                       "absent",
+		"group_members{group=billing}":                                         0,
+	})
+	fail = false
+	l.mustRound(10)
+	l.want("back", map[string]any{"group_lag_messages{group=billing}": 10, "topic_end_offset{topic=orders}": 20})
+}
+
+func TestFailedGroupIsUnknown(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(1, "orders"))
+	l.produce("orders", 0, 10)
+	l.commit("billing", "orders", map[int32]int64{0: 5})
+	l.mustRound(0)
+	through := l.mark.Through
+	fail := true
+	for _, key := range []kmsg.Key{kmsg.DescribeGroups, kmsg.OffsetFetch} {
+		l.cluster.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			l.cluster.KeepControl()
+			if !fail {
+				return nil, nil, false
+			}
+			switch in := req.(type) {
+			case *kmsg.DescribeGroupsRequest:
+				resp := in.ResponseKind().(*kmsg.DescribeGroupsResponse)
+				for _, name := range in.Groups {
+					g := kmsg.NewDescribeGroupsResponseGroup()
+					g.Group, g.ErrorCode = name, kerr.CoordinatorLoadInProgress.Code
+					resp.Groups = append(resp.Groups, g)
+				}
+				return resp, nil, true
+			case *kmsg.OffsetFetchRequest:
+				resp := in.ResponseKind().(*kmsg.OffsetFetchResponse)
+				for _, g := range in.Groups {
+					rg := kmsg.NewOffsetFetchResponseGroup()
+					rg.Group, rg.ErrorCode = g.Group, kerr.CoordinatorLoadInProgress.Code
+					resp.Groups = append(resp.Groups, rg)
+				}
+				return resp, nil, true
+			}
+			return nil, nil, false
+		})
+	}
+	if err := l.round(5); err == nil {
+		t.Error("a coordinator that loads is fine")
+	}
+	l.want("the group could not be read", map[string]any{
+		"group_members{group=billing}":            "absent",
+		"group_lag_messages{group=billing}":       "absent",
+		"group_committed_total{group=billing}":    "absent",
+		"group_commit_age_seconds{group=billing}": "absent",
+		"topic_end_offset{topic=orders}":          10,
+	})
+	if !l.mark.Through.Equal(through) {
+		t.Error("the watermark moved over a round that saw half")
+	}
+	fail = false
+	l.mustRound(10)
+	l.want("back", map[string]any{"group_members{group=billing}": 0, "group_lag_messages{group=billing}": 5})
+	if len(l.events) != 0 {
+		t.Errorf("a failed reading made events: %v", l.events)
+	}
+}
+
+func TestBrokerLossAndReturn(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(3, "orders"))
+	l.mustRound(0)
+	down := true
+	l.cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		l.cluster.KeepControl()
+		if down {
+			return nil, fmt.Errorf("closed"), true
+		}
+		return nil, nil, false
+	})
+	for i := range 3 {
+		if err := l.round(5 + 5*float64(i)); err == nil {
+			t.Fatal("a cluster that does not answer is fine")
+		}
+	}
+	l.want("it does not answer", map[string]any{"broker_reachable{broker=0}": 0, "topic_end_offset{topic=orders}": "absent", "broker_leaderships{broker=0}": "absent"})
+	down = false
+	l.mustRound(20)
+	l.mustRound(25)
+	l.want("back", map[string]any{"broker_reachable{broker=0}": 1, "topic_end_offset{topic=orders}": 0})
+	var got []string
+	for _, e := range l.events {
+		got = append(got, fmt.Sprintf("%s@%v lead=%v moved=%v", e.Kind, e.At.Sub(epoch).Seconds(), e.Attrs["leaderships_at_loss"], e.Attrs["leaders_moved_first"]))
+	}
+	if want := []string{"broker_unreachable@5 lead=3 moved=false", "broker_back@20 lead=<nil> moved=<nil>"}; !slices.Equal(got, want) {
+		t.Errorf("events %v, want %v", got, want)
+	}
+}
+
+func TestTopicLife(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(1, "orders"))
+	l.mustRound(0)
+	if _, err := l.admin.CreateTopics(t.Context(), 2, 1, nil, "fresh"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.admin.CreatePartitions(t.Context(), 2, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	l.mustRound(5)
+	if _, err := l.admin.DeleteTopics(t.Context(), "fresh"); err != nil {
+		t.Fatal(err)
+	}
+	l.mustRound(10)
+	l.want("deleted", map[string]any{"topic_end_offset{topic=fresh}": "absent"})
+	value := "1234"
+	if _, err := l.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "retention.ms", Value: &value}}, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	l.mustRound(400) // configurations are read every five minutes
+	want := map[string]int{"topic_created": 1, "partitions_added": 1, "topic_deleted": 1, "config_changed": 1}
+	if got := l.kinds(); !maps.Equal(got, want) {
+		t.Errorf("events %v, want %v", got, want)
+	}
+	for i, e := range l.events {
+		if e.Seq != uint64(i+1) || e.Text == "" || e.Source != "kafka" {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
+func TestMaxPartitions(t *testing.T) {
+	l := newLab(t, 1, Options{MaxPartitions: 3}, kfake.SeedTopics(2, "a"), kfake.SeedTopics(2, "read"))
+	l.produce("read", 0, 5)
+	l.commit("g", "read", map[int32]int64{0: 1, 1: 0})
+	l.mustRound(0)
+	l.want("what groups read comes first", map[string]any{
+		"topic_end_offset{topic=read}": 5, "topic_end_offset{topic=a}": "absent", "group_lag_messages{group=g}": 4,
+	})
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, o := range []Options{{Brokers: []string{"h:1"}}, {Cluster: "c"}} {
+		if _, err := New(o); err == nil {
+			t.Errorf("%+v was accepted", o)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package kafka
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// measureGroups adds the series of every group that was read in this round.
+func (t *tracker) measureGroups(r *round) {
+	left := t.maxPart
+	for _, name := range slices.Sorted(maps.Keys(t.groups)) {
+		g := t.groups[name]
+		if !g.described && !g.committed {
+			continue
+		}
+		m := meter{t: t, g: g, r: r, at: r.at}
+		m.add("watched_seconds", r.at.Sub(g.first).Seconds())
+		if g.described {
+			m.membership()
+		}
+		if g.committed {
+			m.offsets()
+			left = m.partitions(left)
+		}
+		if g.described && g.committed {
+			m.sharing()
+		}
+		m.facts()
+	}
+}
+
+// meter writes one group's series of one round.
+type meter struct {
+	t  *tracker
+	g  *groupTrack
+	r  *round
+	at time.Time
+}
+
+func (m meter) add(name string, v float64) { m.r.add("streamkeeper_group_"+name, m.g.labels, v) }
+
+// membership needs the group's description.
+func (m meter) membership() {
+	g := m.g
+	m.add("members", float64(len(g.members)))
+	m.add("stable", truth(g.state.state == "Stable"))
+	empty := 0.0
+	if !g.empty.IsZero() {
+		empty = m.at.Sub(g.empty).Seconds()
+	}
+	m.add("empty_seconds", empty)
+	if !g.memberSeen.IsZero() {
+		m.add("members_seen_seconds", m.at.Sub(g.memberSeen).Seconds())
+	}
+	// Two rounds of them: a single one is an administrator setting offsets.
+	m.add("commits_without_members", truth(!g.stray[0].IsZero() && m.at.Sub(g.stray[0]) <= 10*time.Minute))
+	for _, topic := range g.topics() {
+		labels := map[string]string{"cluster": m.t.cluster, "group": g.name, "topic": topic}
+		m.r.add("streamkeeper_group_topic", labels, 1)
+	}
+}
+
+// offsets needs the committed offsets. A group of which a tenth of the partitions could not be read has
+// none of these: a sum over the rest would be a smaller number, not an unknown one.
+func (m meter) offsets() {
+	g := m.g
+	fresh, lag, late, lateKnown := 0, int64(0), 0.0, true
+	stalled, going, growing, trended, busy := 0, 0, 0, 0, 0
+	top := int64(0)
+	for _, p := range g.parts {
+		if !p.fresh {
+			continue
+		}
+		fresh++
+		n := p.lag(p.part.start)
+		lag, top = lag+n, max(top, n)
+		seconds, ok := p.lagSeconds(m.at)
+		late, lateKnown = max(late, seconds), lateKnown && ok
+		switch {
+		case m.t.stalled(g, p, m.at):
+			stalled++
+		case !p.moved.IsZero() && m.at.Sub(p.moved) <= g.gaps.stallAfter(m.t.every):
+			going++
+		}
+		if m.t.busy(p, m.at) {
+			busy++
+			if grew, ok := p.grew(m.at); ok {
+				trended++
+				growing += int(truth(grew))
+			}
+		}
+	}
+	if 10*fresh < 9*len(g.parts) {
+		return
+	}
+	m.add("partitions", float64(len(g.everyPartition())))
+	m.add("committed_total", g.committedTotal)
+	m.add("produced_total", g.producedTotal)
+	if fresh == 0 {
+		return // it has never committed: there is no position to be late from
+	}
+	m.add("lag_messages", float64(lag))
+	m.add("busy_partitions", float64(busy))
+	m.add("stalled_partitions", float64(stalled))
+	m.add("moving_partitions", float64(going))
+	if lateKnown {
+		m.add("lag_seconds", late)
+	}
+	if lag > 0 {
+		m.add("top_partition_lag_share", float64(top)/float64(lag))
+	}
+	if trended > 0 {
+		m.add("growing_partitions_share", float64(growing)/float64(trended))
+	} else if busy == 0 {
+		m.add("growing_partitions_share", 0)
+	}
+	if g.gaps.known {
+		m.add("commit_gap_seconds", g.gaps.p95)
+	}
+	m.add("commit_age_seconds", g.commitAge(m.at))
+	m.add("idle_commit_seconds", m.at.Sub(later(g.lastCommit, g.first)).Seconds())
+}
+
+// commitAge is how long no commit has moved although there was something to commit; 0 when caught up.
+func (g *groupTrack) commitAge(at time.Time) float64 {
+	if g.behind.IsZero() {
+		return 0
+	}
+	return at.Sub(later(g.lastCommit, g.behind)).Seconds()
+}
+
+// partitions adds the series per partition while the bound allows, and returns what is left of it.
+func (m meter) partitions(left int) int {
+	for _, where := range slices.SortedFunc(maps.Keys(m.g.parts), comparePartitions) {
+		p := m.g.parts[where]
+		if !p.fresh {
+			continue
+		}
+		if left--; left < 0 {
+			return 0
+		}
+		m.r.add("streamkeeper_group_partition_committed_offset", p.labels, float64(p.progress.committed))
+		m.r.add("streamkeeper_group_partition_lag_messages", p.labels, float64(p.lag(p.part.start)))
+		m.r.add("streamkeeper_group_partition_frozen_seconds", p.labels, p.frozenFor(m.at).Seconds())
+		if seconds, ok := p.lagSeconds(m.at); ok {
+			m.r.add("streamkeeper_group_partition_lag_seconds", p.labels, seconds)
+		}
+	}
+	return left
+}
+
+// lagSeconds is how old the first record is that the group has not committed; 0 when there is none, not
+// ok when the history of the head does not reach back to it.
+func (p *groupPart) lagSeconds(at time.Time) (float64, bool) {
+	if p.lag(p.part.start) == 0 {
+		return 0, true
+	}
+	written, ok := p.part.heads.writtenAt(max(p.progress.committed, p.part.start))
+	if !ok {
+		return 0, false
+	}
+	return max(0, at.Sub(written).Seconds()), true
+}
+
+// busy reports whether a partition has work: records arrive or are left.
+func (t *tracker) busy(p *groupPart, at time.Time) bool {
+	return p.lag(p.part.start) > 0 || t.headMoves(at, p.part)
+}
+
+// everyPartition is what the group reads: by commits and by assignment.
+func (g *groupTrack) everyPartition() map[partition]bool {
+	all := make(map[partition]bool, len(g.parts))
+	for p := range g.parts {
+		all[p] = true
+	}
+	for _, m := range g.members {
+		for _, p := range m.state.assigned {
+			all[p] = true
+		}
+	}
+	return all
+}
+
+func (g *groupTrack) topics() []string {
+	seen := map[string]bool{}
+	for p := range g.everyPartition() {
+		seen[p.topic] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

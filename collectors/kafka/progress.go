@@ -1,0 +1,156 @@
+package kafka
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	maxLagPoints = 24
+	trendWindow  = time.Minute
+)
+
+// progress is how one group moves on one partition. All of it comes from pairs of (committed, head) where
+// committed was read before head, so it is never ahead by accident.
+type progress struct {
+	committed int64
+	head      int64     // of the same round
+	moved     time.Time // when committed was last seen to move; zero when it never was
+	frozen    time.Time // since when committed has stood still below the head; zero when caught up
+	lags      []lagPoint
+	fresh     bool    // updated in this round
+	bestRate  float64 // the fastest it ever moved, offsets a second, over rounds that were not jumps
+	moves     int
+}
+
+type lagPoint struct {
+	at  time.Time
+	lag int64
+}
+
+// step is what one round changed.
+type step struct {
+	from, to int64
+	forward  int64         // 0 when it stood still or went back
+	rewound  bool          // committed went back
+	gap      time.Duration // how long a move was waited for; 0 when nothing moved
+}
+
+// newProgress begins to watch. What happened before is not known: a partition that is behind counts as
+// frozen from now on only.
+func newProgress(at time.Time, committed, head int64) *progress {
+	p := &progress{committed: committed, head: head, fresh: true}
+	if committed < head {
+		p.frozen = at
+	}
+	p.trend(at)
+	return p
+}
+
+// advance takes the next reading; last is the time of the one before.
+func (p *progress) advance(at, last time.Time, committed, head int64) step {
+	s := step{from: p.committed, to: committed}
+	switch {
+	case committed == p.committed:
+		switch {
+		case committed >= head:
+			p.frozen = time.Time{}
+		case p.frozen.IsZero():
+			p.frozen = at
+		}
+	default:
+		since := p.frozen
+		if since.IsZero() {
+			since = last
+		}
+		s.gap = at.Sub(since)
+		s.rewound = committed < p.committed
+		if s.rewound {
+			p.lags = p.lags[:0]
+		} else {
+			s.forward = committed - p.committed
+			p.moves++
+		}
+		p.moved, p.frozen = at, time.Time{}
+		if committed < head {
+			p.frozen = at
+		}
+	}
+	p.committed, p.head, p.fresh = committed, head, true
+	p.trend(at)
+	return s
+}
+
+// lag is in messages, and never counts what retention has deleted. start may be unset.
+func (p *progress) lag(start int64) int64 { return max(0, p.head-max(p.committed, start)) }
+
+// frozenFor is how long committed has stood still below the head; 0 when it moves or is caught up.
+func (p *progress) frozenFor(at time.Time) time.Duration {
+	if p.frozen.IsZero() {
+		return 0
+	}
+	return at.Sub(p.frozen)
+}
+
+// trend keeps the lag of the last minute and a bit.
+func (p *progress) trend(at time.Time) {
+	keep := 0
+	for keep+1 < len(p.lags) && at.Sub(p.lags[keep+1].at) >= trendWindow {
+		keep++
+	}
+	p.lags = append(slices.Delete(p.lags, 0, keep), lagPoint{at, max(0, p.head-p.committed)})
+	if len(p.lags) > maxLagPoints { // rounds faster than the bound: thin
+		p.lags = slices.Delete(p.lags, 1, 2)
+	}
+}
+
+// grew reports whether the lag grew over the last minute by more than the jitter of commits; ok is false
+// when less than half a minute is known.
+func (p *progress) grew(at time.Time) (grew, ok bool) {
+	if len(p.lags) < 2 || at.Sub(p.lags[0].at) < trendWindow/2 {
+		return false, false
+	}
+	first, last := p.lags[0].lag, p.lags[len(p.lags)-1].lag
+	return last > first+1 && float64(last) > 1.05*float64(first), true
+}
+
+// gapRing holds a group's newest waits for a commit.
+type gapRing struct {
+	seconds []float64
+	next    int
+	p95     float64
+	known   bool
+}
+
+const (
+	maxGaps = 256
+	minGaps = 5
+)
+
+func (g *gapRing) add(d time.Duration) {
+	if len(g.seconds) < maxGaps {
+		g.seconds = append(g.seconds, d.Seconds())
+	} else {
+		g.seconds[g.next] = d.Seconds()
+		g.next = (g.next + 1) % maxGaps
+	}
+}
+
+// settle computes the 95th percentile once a round. It is unknown below five gaps.
+func (g *gapRing) settle() {
+	if len(g.seconds) < minGaps {
+		return
+	}
+	sorted := slices.Sorted(slices.Values(g.seconds))
+	g.p95, g.known = sorted[(len(sorted)*95-1)/100], true
+}
+
+// stallAfter is how long a partition must stand still to count as stalled: three usual gaps, thirty
+// seconds and four rounds at least.
+func (g *gapRing) stallAfter(round time.Duration) time.Duration {
+	d := max(30*time.Second, 4*round)
+	if g.known {
+		d = max(d, time.Duration(3*g.p95*float64(time.Second)))
+	}
+	return d
+}

@@ -1,0 +1,140 @@
+package kafka
+
+import (
+	"testing"
+	"time"
+)
+
+func TestFrozen(t *testing.T) {
+	// Readings every 10 s as {committed, head}.
+	for _, test := range []struct {
+		name     string
+		readings [][2]int64
+		frozen   float64
+		moved    bool
+	}{
+		{"caught up is not frozen, however long", [][2]int64{{5, 5}, {5, 5}, {5, 5}, {5, 5}}, 0, false},
+		{"behind from the start: frozen since we look, the past is not ours", [][2]int64{{5, 9}, {5, 9}, {5, 9}}, 20, false},
+		{"frozen since the head went ahead, not since the last commit", [][2]int64{{5, 5}, {5, 5}, {5, 5}, {5, 7}, {5, 8}}, 10, false},
+		{"a move ends it, even far behind", [][2]int64{{5, 90}, {5, 95}, {6, 99}}, 0, true},
+		{"and it begins anew after the move", [][2]int64{{5, 90}, {5, 95}, {6, 99}, {6, 99}, {6, 99}}, 20, true},
+		{"catching up ends it", [][2]int64{{5, 9}, {5, 9}, {9, 9}, {9, 9}}, 0, true},
+		{"a rewind is a move", [][2]int64{{5, 9}, {5, 9}, {2, 9}, {2, 9}}, 10, true},
+	} {
+		var p *progress
+		now := epoch
+		for i, r := range test.readings {
+			last := now
+			now = at(float64(i) * 10)
+			if p == nil {
+				p = newProgress(now, r[0], r[1])
+				continue
+			}
+			p.advance(now, last, r[0], r[1])
+		}
+		if got := p.frozenFor(now).Seconds(); got != test.frozen || !p.moved.IsZero() != test.moved {
+			t.Errorf("%s: frozen %v s (moved %v), want %v (%v)", test.name, got, !p.moved.IsZero(), test.frozen, test.moved)
+		}
+	}
+}
+
+func TestSteps(t *testing.T) {
+	p := newProgress(at(0), 10, 20)
+	if s := p.advance(at(10), at(0), 10, 25); s.gap != 0 || s.forward != 0 || s.rewound {
+		t.Errorf("standing still: %+v", s)
+	}
+	if s := p.advance(at(20), at(10), 15, 25); s.forward != 5 || s.gap != 20*time.Second {
+		t.Errorf("%+v: the commit was waited for since the partition was behind, 20 s", s)
+	}
+	if s := p.advance(at(30), at(20), 25, 25); s.forward != 10 || s.gap != 10*time.Second {
+		t.Errorf("%+v, want 10 s since the last move", s)
+	}
+	p.advance(at(500), at(30), 25, 25)
+	if s := p.advance(at(510), at(500), 26, 26); s.gap != 10*time.Second {
+		t.Errorf("%+v: idle time is no wait for a commit", s)
+	}
+	if s := p.advance(at(520), at(510), 3, 26); !s.rewound || s.forward != 0 || s.from != 26 || s.to != 3 {
+		t.Errorf("%+v, want a rewind", s)
+	}
+}
+
+func TestLagSkipsWhatRetentionDeleted(t *testing.T) {
+	p := newProgress(at(0), 10, 100)
+	for start, want := range map[int64]int64{unset: 90, 5: 90, 40: 60, 100: 0} {
+		if got := p.lag(start); got != want {
+			t.Errorf("lag with log start %d = %d, want %d", start, got, want)
+		}
+	}
+}
+
+func TestGrew(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		every float64
+		lags  []int64
+		grew  bool
+		known bool
+	}{
+		{"grows", 10, []int64{0, 10, 20, 30, 40, 50, 60}, true, true},
+		{"the jitter of batched commits is no growth", 10, []int64{100, 103, 98, 101, 104, 99, 102}, false, true},
+		{"falls", 10, []int64{60, 50, 40, 30, 20, 10, 5}, false, true},
+		{"grew once, longer than a minute ago", 10, []int64{0, 500, 500, 500, 500, 500, 500, 500, 500}, false, true},
+		{"half a minute must be known", 10, []int64{0, 100}, false, false},
+		{"slow rounds compare with the round before", 120, []int64{0, 100}, true, true},
+		{"fast rounds are thinned, the minute stays", 1, rising(90), true, true},
+	} {
+		p := newProgress(at(0), 0, test.lags[0])
+		now := at(0)
+		for i, lag := range test.lags[1:] {
+			last := now
+			now = at(float64(i+1) * test.every)
+			p.advance(now, last, int64(i+1), lag+int64(i+1))
+		}
+		if grew, ok := p.grew(now); grew != test.grew || ok != test.known {
+			t.Errorf("%s: %v %v, want %v %v", test.name, grew, ok, test.grew, test.known)
+		}
+		if len(p.lags) > maxLagPoints {
+			t.Errorf("%s: %d points", test.name, len(p.lags))
+		}
+	}
+}
+
+func rising(n int) []int64 {
+	out := make([]int64, n)
+	for i := range out {
+		out[i] = int64(i * 10)
+	}
+	return out
+}
+
+func TestStallAfter(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		gaps  []float64
+		round float64
+		want  float64
+	}{
+		{"nothing known: the floor", nil, 5, 30},
+		{"four gaps are too few to call usual", []float64{50, 50, 50, 50}, 5, 30},
+		{"a group that commits once a minute is not stalled after 30 s", []float64{60, 60, 60, 60, 60}, 5, 180},
+		{"fast commits: the floor", []float64{5, 5, 5, 5, 5, 5}, 5, 30},
+		{"slow rounds see four rounds at least", []float64{5, 5, 5, 5, 5, 5}, 60, 240},
+		{"one long wait in twenty is still unusual", append(make([]float64, 20), 600), 5, 30},
+	} {
+		var g gapRing
+		for _, s := range test.gaps {
+			g.add(time.Duration(s * float64(time.Second)))
+		}
+		g.settle()
+		if got := g.stallAfter(time.Duration(test.round * float64(time.Second))).Seconds(); got != test.want {
+			t.Errorf("%s: %v s, want %v", test.name, got, test.want)
+		}
+	}
+	var g gapRing
+	for range 10 * maxGaps {
+		g.add(time.Second)
+	}
+	if len(g.seconds) != maxGaps {
+		t.Errorf("%d gaps kept", len(g.seconds))
+	}
+}

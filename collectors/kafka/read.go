@@ -1,0 +1,223 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	largeCluster  = 5_000 // partitions from which on slow things are read every slowRounds
+	slowRounds    = 6
+	configsEvery  = 5 * time.Minute
+	maxPerRequest = 5_000 // partitions
+)
+
+// readCache is what large clusters are not asked in every round.
+type readCache struct {
+	rounds    int
+	clusterID string
+	brokers   map[int32]brokerState
+	topics    map[string]*topicState // as Metadata told, offsets unset
+	newest    map[string]time.Time
+	configsAt time.Time
+	moved     bool // a leader was not where Metadata said: ask again
+}
+
+// read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
+//
+// The order matters: members before committed offsets, so that a commit of a member that left is not taken
+// for one without members; committed offsets before heads, so that lag is never negative.
+func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
+	s := &snapshot{at: now, groups: map[string]*groupState{}, topics: map[string]*topicState{}}
+	c.readMetadata(ctx, s)
+	c.readReachability(ctx, s)
+	if s.brokers != nil {
+		c.readGroups(ctx, s)
+		c.readOffsets(ctx, s)
+		c.readConfigs(ctx, s)
+	}
+	c.cache.rounds++
+	return s
+}
+
+// slow reports whether this is a round for what large clusters are asked only now and then.
+func (c *Collector) slow() bool {
+	n := 0
+	for _, t := range c.cache.topics {
+		n += len(t.parts)
+	}
+	return n < largeCluster || c.cache.rounds%slowRounds == 0
+}
+
+func (c *Collector) readMetadata(ctx context.Context, s *snapshot) {
+	if c.cache.brokers == nil || c.cache.moved || c.slow() {
+		if err := c.askMetadata(ctx); err != nil {
+			s.errors = append(s.errors, err)
+			return
+		}
+	}
+	s.clusterID, s.brokers, s.topicsRead = c.cache.clusterID, c.cache.brokers, true
+	for name, cached := range c.cache.topics {
+		t := *cached
+		t.parts = slices.Clone(cached.parts)
+		s.topics[name] = &t
+	}
+}
+
+func (c *Collector) askMetadata(ctx context.Context) error {
+	// Half of the round at most: the rest is for finding out which brokers still answer.
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	if err := c.budget.Wait(ctx); err != nil {
+		return fmt.Errorf("asking for metadata: %w", err)
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	req.AllowAutoTopicCreation = false
+	answer, err := c.client.Request(ctx, req)
+	if err != nil {
+		return fmt.Errorf("asking for metadata: %w", err)
+	}
+	resp := answer.(*kmsg.MetadataResponse)
+	c.cache.moved = false
+	if resp.ClusterID != nil {
+		c.cache.clusterID = *resp.ClusterID
+	}
+	brokers := make(map[int32]brokerState, len(resp.Brokers))
+	for _, b := range resp.Brokers {
+		state := brokerState{address: net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))}
+		if b.Rack != nil {
+			state.rack = *b.Rack
+		}
+		brokers[b.NodeID] = state
+	}
+	topics := make(map[string]*topicState, len(resp.Topics))
+	for _, t := range resp.Topics {
+		if t.Topic == nil || t.ErrorCode != 0 && t.ErrorCode != kerr.LeaderNotAvailable.Code {
+			continue // being deleted, or not ours to see
+		}
+		topics[*t.Topic] = newTopicState(t)
+	}
+	c.cache.brokers, c.cache.topics = brokers, topics
+	return nil
+}
+
+func newTopicState(t kmsg.MetadataResponseTopic) *topicState {
+	state := &topicState{id: t.TopicID, internal: t.IsInternal}
+	for _, p := range t.Partitions {
+		if p.Partition < 0 || int(p.Partition) >= len(t.Partitions) {
+			continue
+		}
+		for len(state.parts) < len(t.Partitions) {
+			state.parts = append(state.parts, newPartState())
+		}
+		state.parts[p.Partition].leader = p.Leader
+	}
+	return state
+}
+
+// readReachability asks every broker that is or was known for a sign of life, all at once.
+func (c *Collector) readReachability(ctx context.Context, s *snapshot) {
+	s.reachable = map[int32]bool{}
+	ids := slices.Collect(maps.Keys(s.brokers))
+	for id := range c.track.brokers {
+		if _, ok := s.brokers[id]; !ok {
+			ids = append(ids, id)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	// A broker that does not answer is what is measured here, no failure of the measurement.
+	c.each(ctx, ids, func(id int32) error {
+		req := kmsg.NewPtrMetadataRequest()
+		req.Topics = []kmsg.MetadataRequestTopic{} // none: brokers only
+		_, err := c.client.Broker(int(id)).RetriableRequest(ctx, req)
+		mu.Lock()
+		defer mu.Unlock()
+		s.reachable[id] = err == nil
+		return nil
+	}, s)
+}
+
+// each calls ask for every broker at once, within the budget, and keeps the errors.
+func (c *Collector) each(ctx context.Context, ids []int32, ask func(id int32) error, s *snapshot) {
+	var wg sync.WaitGroup
+	errs := make([]error, len(ids))
+	slices.Sort(ids)
+	for i, id := range ids {
+		if err := c.budget.Wait(ctx); err != nil {
+			errs[i] = fmt.Errorf("asking broker %d: %w", id, err)
+			continue
+		}
+		wg.Go(func() {
+			if err := ask(id); err != nil {
+				errs[i] = fmt.Errorf("asking broker %d: %w", id, err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			s.errors = append(s.errors, err)
+		}
+	}
+}
+
+func (c *Collector) readConfigs(ctx context.Context, s *snapshot) {
+	if !c.cache.configsAt.IsZero() && s.at.Sub(c.cache.configsAt) < configsEvery {
+		return
+	}
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	names := []string{
+		"cleanup.policy", "retention.ms", "retention.bytes", "segment.bytes", "segment.ms", "min.insync.replicas",
+		"max.message.bytes", "message.timestamp.type", "remote.storage.enable", "local.retention.ms", "compression.type",
+	}
+	for _, topic := range sortedKeys(s.topics) {
+		if len(req.Resources) == 500 {
+			break
+		}
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, names
+		req.Resources = append(req.Resources, r)
+	}
+	if len(req.Resources) == 0 {
+		return
+	}
+	if err := c.budget.Wait(ctx); err != nil {
+		return // next round
+	}
+	answer, err := c.client.Request(ctx, req)
+	if err != nil {
+		s.errors = append(s.errors, fmt.Errorf("asking for topic configurations: %w", err))
+		return
+	}
+	c.cache.configsAt = s.at
+	s.configs = map[string]map[string]string{}
+	for _, r := range answer.(*kmsg.DescribeConfigsResponse).Resources {
+		if r.ErrorCode != 0 { // no permission to see it: configurations are a help, not a need
+			continue
+		}
+		values := map[string]string{}
+		for _, v := range r.Configs {
+			if v.Value != nil && !v.IsSensitive {
+				values[v.Name] = *v.Value
+			}
+		}
+		s.configs[r.ResourceName] = values
+	}
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

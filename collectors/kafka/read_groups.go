@@ -1,0 +1,221 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const groupsPerRequest = 500
+
+// readGroups lists the consumer groups, describes them and reads their committed offsets.
+func (c *Collector) readGroups(ctx context.Context, s *snapshot) {
+	c.listGroups(ctx, s)
+	var classic, kip848 []string
+	for _, name := range sortedKeys(s.groups) {
+		if s.groups[name].kip848 {
+			kip848 = append(kip848, name)
+		} else {
+			classic = append(classic, name)
+		}
+	}
+	for chunk := range slices.Chunk(classic, groupsPerRequest) {
+		req := kmsg.NewPtrDescribeGroupsRequest()
+		req.Groups = chunk
+		c.sharded(ctx, s, req, "describing groups", func(resp kmsg.Response) {
+			for _, g := range resp.(*kmsg.DescribeGroupsResponse).Groups {
+				c.describedClassic(s, g)
+			}
+		})
+	}
+	for chunk := range slices.Chunk(kip848, groupsPerRequest) {
+		req := kmsg.NewPtrConsumerGroupDescribeRequest()
+		req.Groups = chunk
+		c.sharded(ctx, s, req, "describing consumer groups", func(resp kmsg.Response) {
+			for _, g := range resp.(*kmsg.ConsumerGroupDescribeResponse).Groups {
+				c.describedConsumer(s, g)
+			}
+		})
+	}
+	c.readCommitted(ctx, s)
+}
+
+// listGroups asks every broker for the groups it coordinates. The list is whole only when all answered.
+func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
+	var mu sync.Mutex
+	before := len(s.errors)
+	c.each(ctx, sortedKeys(s.brokers), func(id int32) error {
+		answer, err := c.client.Broker(int(id)).RetriableRequest(ctx, kmsg.NewPtrListGroupsRequest())
+		if err != nil {
+			return fmt.Errorf("listing groups: %w", err)
+		}
+		resp := answer.(*kmsg.ListGroupsResponse)
+		if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+			return fmt.Errorf("listing groups: %w", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, g := range resp.Groups {
+			kind := strings.ToLower(g.GroupType)
+			if kind != "" && kind != "classic" && kind != "consumer" { // share and streams groups commit otherwise
+				continue
+			}
+			if g.ProtocolType != "" && g.ProtocolType != "consumer" { // Connect workers and the like
+				continue
+			}
+			s.groups[g.Group] = &groupState{kip848: kind == "consumer", committed: map[partition]int64{}}
+		}
+		return nil
+	}, s)
+	s.groupsRead = len(s.errors) == before
+}
+
+// sharded sends a request that the client splits by coordinator, one request for each broker at most.
+func (c *Collector) sharded(ctx context.Context, s *snapshot, req kmsg.Request, doing string, take func(kmsg.Response)) {
+	for range s.brokers {
+		if err := c.budget.Wait(ctx); err != nil {
+			s.errors = append(s.errors, fmt.Errorf("%s: %w", doing, err))
+			return
+		}
+	}
+	for _, shard := range c.client.RequestSharded(ctx, req) {
+		if shard.Err != nil {
+			s.errors = append(s.errors, fmt.Errorf("%s: %w", doing, shard.Err))
+			continue
+		}
+		take(shard.Resp)
+	}
+}
+
+func (c *Collector) describedClassic(s *snapshot, g kmsg.DescribeGroupsResponseGroup) {
+	state := s.groups[g.Group]
+	if state == nil || !s.groupAnswered(g.Group, g.ErrorCode, g.State) {
+		return
+	}
+	state.state, state.assignor, state.described = g.State, g.Protocol, true
+	for _, m := range g.Members {
+		member := memberState{id: m.MemberID, client: m.ClientID, host: plainHost(m.ClientHost)}
+		if m.InstanceID != nil {
+			member.instance = *m.InstanceID
+		}
+		var assignment kmsg.ConsumerMemberAssignment
+		if len(m.MemberAssignment) > 0 && assignment.ReadFrom(m.MemberAssignment) == nil {
+			for _, t := range assignment.Topics {
+				for _, index := range t.Partitions {
+					member.assigned = append(member.assigned, partition{t.Topic, index})
+				}
+			}
+		}
+		slices.SortFunc(member.assigned, comparePartitions)
+		state.members = append(state.members, member)
+	}
+}
+
+func (c *Collector) describedConsumer(s *snapshot, g kmsg.ConsumerGroupDescribeResponseGroup) {
+	state := s.groups[g.Group]
+	if state == nil || !s.groupAnswered(g.Group, g.ErrorCode, g.State) {
+		return
+	}
+	state.state, state.assignor, state.described = g.State, g.AssignorName, true
+	names := make(map[[16]byte]string, len(s.topics))
+	for name, t := range s.topics {
+		names[t.id] = name
+	}
+	for _, m := range g.Members {
+		member := memberState{id: m.MemberID, client: m.ClientID, host: plainHost(m.ClientHost)}
+		if m.InstanceID != nil {
+			member.instance = *m.InstanceID
+		}
+		for _, t := range m.Assignment.TopicPartitions {
+			name := cmp.Or(t.Topic, names[t.TopicID])
+			for _, index := range t.Partitions {
+				member.assigned = append(member.assigned, partition{name, index})
+			}
+		}
+		slices.SortFunc(member.assigned, comparePartitions)
+		state.members = append(state.members, member)
+	}
+}
+
+// plainHost strips what Kafka puts before an address and what others put behind it: members are told
+// apart by their machine, not by their connection.
+func plainHost(host string) string {
+	host = strings.TrimPrefix(host, "/")
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return host
+}
+
+// groupAnswered reports whether a description can be used. A group that has ended since it was listed, or
+// that we may not see, is taken off the list; any other error leaves it undescribed.
+func (s *snapshot) groupAnswered(name string, code int16, state string) bool {
+	err := kerr.ErrorForCode(code)
+	switch {
+	case code == kerr.GroupIDNotFound.Code, err == nil && state == "Dead":
+		delete(s.groups, name)
+		return false
+	case code == kerr.GroupAuthorizationFailed.Code:
+		delete(s.groups, name)
+		s.errors = append(s.errors, fmt.Errorf("describing group %s: %w (grant Describe on groups)", name, err))
+		return false
+	case err != nil:
+		s.errors = append(s.errors, fmt.Errorf("describing group %s: %w", name, err))
+		return false
+	}
+	return true
+}
+
+func (c *Collector) readCommitted(ctx context.Context, s *snapshot) {
+	for chunk := range slices.Chunk(sortedKeys(s.groups), groupsPerRequest) {
+		req := kmsg.NewPtrOffsetFetchRequest()
+		for _, name := range chunk {
+			g := kmsg.NewOffsetFetchRequestGroup()
+			g.Group = name
+			req.Groups = append(req.Groups, g)
+		}
+		c.sharded(ctx, s, req, "reading committed offsets", func(resp kmsg.Response) {
+			answer := resp.(*kmsg.OffsetFetchResponse)
+			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+				s.errors = append(s.errors, fmt.Errorf("reading committed offsets: %w", err))
+				return
+			}
+			for _, g := range answer.Groups {
+				s.takeCommitted(g)
+			}
+		})
+	}
+}
+
+func (s *snapshot) takeCommitted(g kmsg.OffsetFetchResponseGroup) {
+	state := s.groups[g.Group]
+	if state == nil {
+		return
+	}
+	if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+		s.errors = append(s.errors, fmt.Errorf("reading committed offsets of %s: %w", g.Group, err))
+		return
+	}
+	whole := true
+	for _, t := range g.Topics {
+		for _, p := range t.Partitions {
+			switch {
+			case p.ErrorCode != 0:
+				whole = false
+			case p.Offset >= 0:
+				state.committed[partition{t.Topic, p.Partition}] = p.Offset
+			}
+		}
+	}
+	if !whole {
+		s.errors = append(s.errors, fmt.Errorf("reading committed offsets of %s: some partitions failed", g.Group))
+	}
+	state.committedRead = whole
+}

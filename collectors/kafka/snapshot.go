@@ -1,0 +1,62 @@
+package kafka
+
+import "time"
+
+// unset marks an offset that is not known.
+const unset int64 = -1
+
+// snapshot is what one round read. Missing entries were not read, which is different from not existing:
+// the flags say which lists are whole.
+type snapshot struct {
+	at        time.Time
+	clusterID string
+
+	brokers    map[int32]brokerState // nil: Metadata failed
+	reachable  map[int32]bool        // by node id: connected and answered
+	topics     map[string]*topicState
+	topicsRead bool // topics is the whole list
+	groups     map[string]*groupState
+	groupsRead bool                         // groups is the whole list
+	configs    map[string]map[string]string // by topic; nil when not read in this round
+	errors     []error
+}
+
+type brokerState struct {
+	address, rack string
+}
+
+type topicState struct {
+	id       [16]byte
+	internal bool
+	parts    []partState // by partition
+	newest   time.Time   // of the record with the largest timestamp; zero when not known
+}
+
+// partState is a partition; offsets are unset when they could not be read.
+type partState struct {
+	leader           int32 // -1: none
+	start, lso, head int64
+}
+
+type groupState struct {
+	state         string // Kafka's word
+	kip848        bool
+	assignor      string
+	described     bool // state and members are known
+	members       []memberState
+	committed     map[partition]int64
+	committedRead bool // committed is whole
+}
+
+type memberState struct {
+	id, instance, client, host string
+	assigned                   []partition
+}
+
+// partition names one partition of a topic.
+type partition struct {
+	topic string
+	index int32
+}
+
+func newPartState() partState { return partState{leader: -1, start: unset, lso: unset, head: unset} }

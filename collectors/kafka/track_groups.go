@@ -1,0 +1,233 @@
+package kafka
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+// groupTrack is one consumer group over time.
+type groupTrack struct {
+	name      string
+	first     time.Time // when watching it began
+	state     *groupState
+	described bool // in this round
+	committed bool // in this round
+
+	parts   map[partition]*groupPart
+	members map[string]*memberTrack // by member id
+	gaps    gapRing
+
+	committedTotal, producedTotal float64
+	lastCommit                    time.Time // when any committed offset was last seen to move
+	behind                        time.Time // since when some partition is behind; zero when all are caught up
+	empty                         time.Time // since when it has no members; zero when it has some, or that is not known
+	memberSeen                    time.Time
+	stray                         [2]time.Time // the last two rounds in which a commit moved while there were no members
+	ownerChanged                  time.Time    // of a stalled partition
+	labels                        map[string]string
+}
+
+// groupPart is a group on one partition.
+type groupPart struct {
+	*progress
+	part       *partTrack
+	headSeen   int64 // the head that producedTotal has counted up to
+	owner      string
+	ownerName  string
+	oldOwner   string // the one before, while the stall that it had is not over
+	oldName    string
+	ownerSince time.Time
+	stall      *stall
+	labels     map[string]string
+}
+
+// memberTrack is one member.
+type memberTrack struct {
+	state       memberState
+	key         string
+	frozenSeen  int // rounds in a row in which all its partitions with moving heads stood still
+	wasAssigned bool
+}
+
+func (t *tracker) absorbGroups(s *snapshot, r *round) {
+	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
+		g := t.groups[name]
+		if g == nil {
+			g = &groupTrack{
+				name: name, first: s.at, parts: map[partition]*groupPart{},
+				labels: map[string]string{"cluster": t.cluster, "group": name},
+			}
+			t.groups[name] = g
+		}
+		t.absorbGroup(g, s.groups[name], r)
+	}
+	for name, g := range t.groups {
+		if _, ok := s.groups[name]; ok {
+			continue
+		}
+		g.described, g.committed = false, false
+		if s.groupsRead {
+			delete(t.groups, name)
+		}
+	}
+}
+
+func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
+	g.described, g.committed = state.described, state.committedRead
+	if g.committed {
+		t.absorbOffsets(g, state, r)
+	} else {
+		for _, p := range g.parts {
+			p.fresh = false
+		}
+	}
+	if g.described {
+		g.state = state
+		t.absorbMembers(g, state.members, r)
+		t.absorbOwners(g, r)
+	}
+	if g.committed {
+		g.gaps.settle()
+		t.followStalls(g, r)
+		g.settleBehind(r.at)
+	}
+}
+
+// absorbOffsets advances every partition that the group has a committed offset on.
+func (t *tracker) absorbOffsets(g *groupTrack, state *groupState, r *round) {
+	for _, p := range g.parts {
+		p.progress.fresh = false
+	}
+	for _, where := range slices.SortedFunc(maps.Keys(state.committed), comparePartitions) {
+		committed := state.committed[where]
+		part := t.part(where)
+		if part == nil || !part.fresh || committed < 0 {
+			continue
+		}
+		if committed > part.head { // an offset of a topic that was made anew since
+			delete(g.parts, where)
+			continue
+		}
+		gp := g.parts[where]
+		if gp == nil || gp.part != part {
+			labels := maps.Clone(part.labels)
+			labels["group"] = g.name
+			gp = &groupPart{progress: newProgress(r.at, committed, part.head), part: part, headSeen: part.head, labels: labels}
+			g.parts[where] = gp
+			continue
+		}
+		t.step(g, where, gp, committed, r)
+	}
+	for where := range g.parts {
+		if _, ok := state.committed[where]; !ok || t.part(where) == nil {
+			delete(g.parts, where) // the offset expired, or the topic is gone
+		}
+	}
+}
+
+// step advances one partition and tells of positions that jumped.
+func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed int64, r *round) {
+	previousHead := gp.head
+	s := gp.advance(r.at, t.last, committed, gp.part.head)
+	if gp.part.head > gp.headSeen {
+		g.producedTotal += float64(gp.part.head - gp.headSeen)
+	}
+	gp.headSeen = gp.part.head
+	if s.gap == 0 {
+		return
+	}
+	g.lastCommit = r.at
+	if g.described && g.isEmpty() && !g.stray[1].Equal(r.at) {
+		g.stray = [2]time.Time{g.stray[1], r.at}
+	}
+	switch {
+	case s.rewound:
+		t.tell(r, r.at, "offset_rewound", t.entity(streamkeeper.KindGroup, g.name),
+			fmt.Sprintf("%s went back on %s-%d from %d to %d", g.name, where.topic, where.index, s.from, s.to),
+			t.jumpAttrs(g, where, gp, s, previousHead))
+		return
+	case t.isJump(g, gp, s):
+		t.tell(r, r.at, "offset_jumped", t.entity(streamkeeper.KindGroup, g.name),
+			fmt.Sprintf("%s jumped on %s-%d from %d to %d", g.name, where.topic, where.index, s.from, s.to),
+			t.jumpAttrs(g, where, gp, s, previousHead))
+	default:
+		g.committedTotal += float64(s.forward)
+		g.gaps.add(s.gap)
+		gp.bestRate = max(gp.bestRate, float64(s.forward)/max(1, t.every.Seconds()))
+	}
+}
+
+const (
+	jumpMin       = 1000   // offsets
+	jumpRates     = 10     // times what is produced in the gap
+	plausibleRate = 50_000 // records a second one consumer may well take from a partition
+)
+
+// isJump tells a position that was set from one that was worked to: a big step is a jump when the records
+// between were gone, when nobody was there to read them, or when no consumer could have read them.
+func (t *tracker) isJump(g *groupTrack, gp *groupPart, s step) bool {
+	passed := gp.part.start != unset && gp.part.start > s.from
+	rate, _ := gp.part.heads.rate(t.last, 5*time.Minute)
+	if float64(s.forward) <= max(jumpMin, jumpRates*rate*s.gap.Seconds()) {
+		return passed && s.to <= gp.part.start // exactly to what retention has left
+	}
+	speed := float64(s.forward) / max(1, t.every.Seconds())
+	switch {
+	case passed, speed > plausibleRate:
+		return true
+	case g.described && g.isEmpty():
+		return true
+	default:
+		return gp.moves > 12 && speed > 20*gp.bestRate
+	}
+}
+
+func (t *tracker) jumpAttrs(g *groupTrack, where partition, gp *groupPart, s step, previousHead int64) map[string]any {
+	attrs := map[string]any{
+		"group": g.name, "topic": where.topic, "partition": float64(where.index),
+		"from": float64(s.from), "to": float64(s.to), "head": float64(gp.part.head), "gap_s": s.gap.Seconds(),
+	}
+	if s.to >= previousHead && s.to > s.from {
+		attrs["head"] = float64(s.to) // it was set to the head, which moved on before we read it
+	}
+	if gp.part.start != unset {
+		attrs["log_start"] = float64(gp.part.start)
+		attrs["log_start_passed"] = gp.part.start > s.from
+	}
+	if rate, ok := gp.part.heads.rate(t.last, 5*time.Minute); ok {
+		attrs["rate"] = rate
+	}
+	if g.described {
+		attrs["members"] = float64(len(g.members))
+	}
+	return attrs
+}
+
+func (g *groupTrack) isEmpty() bool { return len(g.members) == 0 }
+
+// settleBehind keeps since when the group has had something to commit.
+func (g *groupTrack) settleBehind(at time.Time) {
+	for _, p := range g.parts {
+		if p.fresh && p.progress.committed < p.head {
+			if g.behind.IsZero() {
+				g.behind = at
+			}
+			return
+		}
+	}
+	g.behind = time.Time{}
+}
+
+// stalled reports whether a partition stands still although records arrive.
+func (t *tracker) stalled(g *groupTrack, p *groupPart, at time.Time) bool {
+	return p.frozenFor(at) >= g.gaps.stallAfter(t.every) && t.headMoves(at, p.part)
+}
+
+func comparePartitions(a, b partition) int {
+	return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.index, b.index))
+}

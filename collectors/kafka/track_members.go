@@ -1,0 +1,137 @@
+package kafka
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+// memberKey names a member as people know it: its instance id, or client id and host.
+func memberKey(m memberState) string {
+	if m.instance != "" {
+		return m.instance
+	}
+	return m.client + "@" + m.host
+}
+
+// absorbMembers tells who is new and who is gone. A member is gone when its id is: a process that was
+// thrown out and came back has a new one. A static member that came back is the same member.
+func (t *tracker) absorbMembers(g *groupTrack, members []memberState, r *round) {
+	known := g.members != nil
+	now := make(map[string]*memberTrack, len(members))
+	keys := map[string]int{}
+	for _, m := range members {
+		id := identityOf(m)
+		track := g.members[id]
+		if track == nil {
+			track = &memberTrack{}
+		}
+		track.state, track.key = m, memberKey(m)
+		now[id] = track
+		keys[track.key]++
+	}
+	if known {
+		t.tellMembers(g, now, keys, r)
+	}
+	switch {
+	case len(now) > 0:
+		g.empty, g.memberSeen = time.Time{}, r.at
+	case g.empty.IsZero():
+		g.empty = r.at
+		if known && len(g.members) > 0 {
+			t.tell(r, r.at, "group_became_empty", t.entity(streamkeeper.KindGroup, g.name), g.name+" has no members left",
+				map[string]any{"group": g.name})
+		}
+	}
+	g.members = now
+	t.watchFrozenMembers(g, r.at)
+}
+
+// identityOf is what a member keeps as long as it is the same member.
+func identityOf(m memberState) string {
+	if m.instance != "" {
+		return "instance " + m.instance
+	}
+	return m.id
+}
+
+func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys map[string]int, r *round) {
+	entity := t.entity(streamkeeper.KindGroup, g.name)
+	for _, id := range slices.Sorted(maps.Keys(g.members)) {
+		if now[id] != nil {
+			continue
+		}
+		m := g.members[id]
+		attrs := t.memberAttrs(g, m)
+		attrs["members"] = float64(len(now))
+		attrs["listed_while_frozen"] = m.frozenSeen >= 2
+		attrs["replaced"] = keys[m.key] > 0
+		t.tell(r, r.at, "member_gone", entity, fmt.Sprintf("%s is no longer a member of %s", m.key, g.name), attrs)
+	}
+	for _, id := range slices.Sorted(maps.Keys(now)) {
+		if g.members[id] != nil {
+			continue
+		}
+		m := now[id]
+		attrs := t.memberAttrs(g, m)
+		attrs["members"] = float64(len(now))
+		t.tell(r, r.at, "member_seen", entity, fmt.Sprintf("%s is a member of %s", m.key, g.name), attrs)
+	}
+}
+
+func (t *tracker) memberAttrs(g *groupTrack, m *memberTrack) map[string]any {
+	attrs := map[string]any{
+		"group": g.name, "member": m.key, "member_id": m.state.id, "client_id": m.state.client, "host": m.state.host,
+	}
+	if m.state.instance != "" {
+		attrs["instance_id"] = m.state.instance
+	}
+	return attrs
+}
+
+// watchFrozenMembers counts the rounds in which a listed member did nothing though it had work: one that
+// then vanishes has expired, one that worked until it vanished has left.
+func (t *tracker) watchFrozenMembers(g *groupTrack, at time.Time) {
+	owners := g.owners()
+	for _, m := range g.members {
+		busy, frozen := 0, 0
+		for _, where := range m.state.assigned {
+			gp := g.parts[where]
+			if gp == nil || !gp.fresh || owners[where] != m || !t.headMoves(at, gp.part) {
+				continue
+			}
+			busy++
+			if gp.frozenFor(at) >= g.usuallyBy(t.every) {
+				frozen++
+			}
+		}
+		if busy > 0 && frozen == busy {
+			m.frozenSeen++
+		} else if busy > 0 {
+			m.frozenSeen = 0
+		}
+	}
+}
+
+// usuallyBy is by when a partition of the group has usually committed again.
+func (g *groupTrack) usuallyBy(round time.Duration) time.Duration {
+	d := 2 * round
+	if g.gaps.known {
+		d = max(d, time.Duration(1.5*g.gaps.p95*float64(time.Second)))
+	}
+	return d
+}
+
+// owners maps each assigned partition to its member.
+func (g *groupTrack) owners() map[partition]*memberTrack {
+	owners := map[partition]*memberTrack{}
+	for _, m := range g.members {
+		for _, p := range m.state.assigned {
+			owners[p] = m
+		}
+	}
+	return owners
+}

@@ -1,0 +1,114 @@
+package kafka
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+const (
+	followAfter  = 30 * time.Second // a new owner had its chance
+	clearWithin  = time.Minute      // of the new owner's start
+	ownerFactFor = 10 * time.Minute
+)
+
+// stall is a partition standing still at one offset.
+type stall struct {
+	offset   int64
+	began    time.Time
+	followed bool // stall_followed_partition was told for the present owner
+}
+
+// absorbOwners joins partitions with the members that own them. While nobody owns a partition (a rebalance
+// runs) the last owner stays, so that a change is seen from owner to owner.
+func (t *tracker) absorbOwners(g *groupTrack, r *round) {
+	shared := map[string]int{}
+	for _, m := range g.members {
+		shared[m.key]++
+	}
+	owners := g.owners()
+	for where, gp := range g.parts {
+		m := owners[where]
+		if m == nil {
+			continue
+		}
+		who := m.key
+		if shared[who] > 1 { // several members go by one name: only their ids tell them apart
+			who = m.state.id
+		}
+		if gp.owner != "" && gp.owner != who && gp.frozenFor(r.at) > 0 {
+			gp.oldOwner, gp.oldName = gp.owner, gp.ownerName
+			if gp.stall != nil {
+				g.ownerChanged = r.at
+				gp.stall.followed = false
+			}
+		}
+		if gp.owner != who {
+			gp.ownerSince = r.at
+		}
+		gp.owner, gp.ownerName = who, m.key
+	}
+}
+
+// followStalls tells when a partition stalls, when the stall is over, and whether it was the partition's
+// or its owner's.
+func (t *tracker) followStalls(g *groupTrack, r *round) {
+	for _, where := range slices.SortedFunc(maps.Keys(g.parts), comparePartitions) {
+		gp := g.parts[where]
+		switch {
+		case !gp.fresh:
+		case gp.stall == nil && t.stalled(g, gp, r.at):
+			gp.stall = &stall{offset: gp.progress.committed, began: gp.frozen}
+			t.tellStall(g, where, gp, "stall_began", r, "%s stands still on %s-%d at %d", nil)
+		case gp.stall == nil:
+		case gp.progress.committed != gp.stall.offset || gp.frozen.IsZero():
+			if gp.oldOwner != "" && r.at.Sub(gp.ownerSince) <= clearWithin+t.every {
+				t.tellStall(g, where, gp, "stall_cleared_by_new_owner", r, "a new owner of %[2]s-%[3]d lets %[1]s go on from %[4]d",
+					map[string]any{"old_owner": gp.oldName, "new_owner": gp.ownerName})
+			}
+			t.tellStall(g, where, gp, "stall_cleared", r, "%s goes on on %s-%d after %d", nil)
+			gp.stall, gp.oldOwner = nil, ""
+		case gp.oldOwner != "" && !gp.stall.followed && r.at.Sub(gp.ownerSince) >= followAfter:
+			t.followed(g, where, gp, r)
+		}
+	}
+}
+
+// followed tells of a stall that went with the partition to its new owner, provided the old owner is not
+// stuck itself.
+func (t *tracker) followed(g *groupTrack, where partition, gp *groupPart, r *round) {
+	attrs := map[string]any{"old_owner": gp.oldName, "new_owner": gp.ownerName}
+	owned, going := 0, 0
+	for _, other := range g.parts {
+		if other.owner != gp.oldOwner || other == gp || !t.headMoves(r.at, other.part) {
+			continue
+		}
+		owned++
+		if !other.moved.IsZero() && r.at.Sub(other.moved) <= g.gaps.stallAfter(t.every) {
+			going++
+		}
+	}
+	if owned > 0 {
+		if going == 0 {
+			return // the old owner stands still as well: it may still be its fault
+		}
+		attrs["old_owner_moves"] = true
+	}
+	gp.stall.followed = true
+	t.tellStall(g, where, gp, "stall_followed_partition", r, "%s stands still on %s-%d at %d under a new owner too", attrs)
+}
+
+func (t *tracker) tellStall(g *groupTrack, where partition, gp *groupPart, kind string, r *round, text string, more map[string]any) {
+	attrs := map[string]any{
+		"group": g.name, "topic": where.topic, "partition": float64(where.index),
+		"offset": float64(gp.stall.offset), "seconds": r.at.Sub(gp.stall.began).Seconds(),
+	}
+	if gp.ownerName != "" {
+		attrs["owner"] = gp.ownerName
+	}
+	maps.Copy(attrs, more)
+	t.tell(r, r.at, kind, t.entity(streamkeeper.KindGroup, g.name), fmt.Sprintf(text, g.name, where.topic, where.index, gp.stall.offset), attrs)
+}

@@ -1,0 +1,224 @@
+package kafka
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+// topicTrack is one topic over time.
+type topicTrack struct {
+	id       [16]byte
+	internal bool
+	parts    []*partTrack
+	newest   time.Time
+	newKnown bool
+	read     bool // in this round
+	configs  map[string]string
+	labels   map[string]string
+}
+
+// partTrack is one partition over time. Offsets keep their last known value; fresh says whether this
+// round read the head.
+type partTrack struct {
+	leader           int32
+	start, lso, head int64
+	fresh            bool
+	headMoved        time.Time // when the head was last seen to move
+	lsoFrozen        time.Time // since when the stable offset stands still below a moving head
+	previous         int64     // the head of the round before
+	heads            history
+	backfilled       time.Time // when the history was last asked for
+	labels           map[string]string
+}
+
+func (t *tracker) absorbTopics(s *snapshot, r *round) {
+	for _, name := range slices.Sorted(maps.Keys(s.topics)) {
+		topic, state := t.topics[name], s.topics[name]
+		switch {
+		case topic == nil || topic.id != state.id:
+			if t.comparable() {
+				if topic != nil {
+					t.tellTopic(r, "topic_deleted", name, map[string]any{"topic": name})
+				}
+				t.tellTopic(r, "topic_created", name, map[string]any{"topic": name, "partitions": float64(len(state.parts))})
+			}
+			topic = &topicTrack{id: state.id, labels: map[string]string{"cluster": t.cluster, "topic": name}}
+			t.topics[name] = topic
+		case len(state.parts) > len(topic.parts) && len(topic.parts) > 0:
+			t.tellTopic(r, "partitions_added", name, map[string]any{"topic": name, "from": float64(len(topic.parts)), "to": float64(len(state.parts))})
+		}
+		topic.absorb(s.at, state)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.topics)) {
+		if _, ok := s.topics[name]; ok {
+			continue
+		}
+		topic := t.topics[name]
+		topic.read = false
+		for _, p := range topic.parts {
+			p.fresh = false
+		}
+		if s.topicsRead {
+			t.tellTopic(r, "topic_deleted", name, map[string]any{"topic": name})
+			delete(t.topics, name)
+		}
+	}
+}
+
+// comparable reports whether an earlier round saw the whole list: only then is what is new really new.
+func (t *tracker) comparable() bool { return !t.covered.IsZero() }
+
+// tellTopic tells of a topic's life, unless the broker tells it itself.
+func (t *tracker) tellTopic(r *round, kind, name string, attrs map[string]any) {
+	if t.kind == "embedded" {
+		return
+	}
+	texts := map[string]string{"topic_created": "topic %s was created", "topic_deleted": "topic %s was deleted", "partitions_added": "partitions were added to topic %s"}
+	t.tell(r, r.at, kind, t.entity(streamkeeper.KindTopic, name), fmt.Sprintf(texts[kind], name), attrs)
+}
+
+func (topic *topicTrack) absorb(at time.Time, state *topicState) {
+	topic.internal, topic.read = state.internal, true
+	topic.newest, topic.newKnown = state.newest, !state.newest.IsZero()
+	for i, p := range state.parts {
+		if i == len(topic.parts) {
+			labels := maps.Clone(topic.labels)
+			labels["partition"] = strconv.Itoa(i)
+			topic.parts = append(topic.parts, &partTrack{leader: -1, start: unset, lso: unset, head: unset, previous: unset, labels: labels})
+		}
+		topic.parts[i].absorb(at, p)
+	}
+	topic.parts = topic.parts[:len(state.parts)]
+}
+
+func (p *partTrack) absorb(at time.Time, now partState) {
+	p.leader, p.fresh = now.leader, now.head != unset
+	if now.start != unset {
+		p.start = now.start
+	}
+	if !p.fresh {
+		return
+	}
+	if now.head < p.head { // recreated, or an unclean election
+		p.headMoved, p.start = at, now.start
+	}
+	p.previous = p.head
+	if p.head != unset && now.head != p.head {
+		p.headMoved = at
+	}
+	if now.lso != unset {
+		switch {
+		case now.lso >= now.head || now.lso != p.lso:
+			p.lsoFrozen = time.Time{}
+		case p.lsoFrozen.IsZero() && p.previous != unset && now.head != p.previous:
+			p.lsoFrozen = at
+		}
+		p.lso = now.lso
+	}
+	p.head = now.head
+	p.heads.add(at, now.head)
+}
+
+// part finds a partition; nil when the cluster does not have it.
+func (t *tracker) part(p partition) *partTrack {
+	topic := t.topics[p.topic]
+	if topic == nil || int(p.index) >= len(topic.parts) || p.index < 0 {
+		return nil
+	}
+	return topic.parts[p.index]
+}
+
+// headMoves reports whether records arrived lately: within a minute, or four rounds if those are longer.
+func (t *tracker) headMoves(at time.Time, p *partTrack) bool {
+	return !p.headMoved.IsZero() && at.Sub(p.headMoved) <= max(moving, 4*t.every)
+}
+
+func (t *tracker) measureTopics(r *round) {
+	for _, name := range slices.Sorted(maps.Keys(t.topics)) {
+		topic := t.topics[name]
+		if !topic.read || len(topic.parts) == 0 {
+			continue
+		}
+		r.add("streamkeeper_topic_partitions", topic.labels, float64(len(topic.parts)))
+		var sum, fresh, ever int64
+		var stuck time.Duration
+		for _, p := range topic.parts {
+			if p.head == unset {
+				continue
+			}
+			ever++
+			sum += p.head // the last known: a sum that lacks a partition would look like a reset
+			if p.fresh {
+				fresh++
+			}
+			if !p.lsoFrozen.IsZero() {
+				stuck = max(stuck, r.at.Sub(p.lsoFrozen))
+			}
+		}
+		if all := int64(len(topic.parts)); ever == all && 10*fresh >= 9*all {
+			r.add("streamkeeper_topic_end_offset", topic.labels, float64(sum))
+			r.add("streamkeeper_topic_stable_offset_stuck_seconds", topic.labels, stuck.Seconds())
+		}
+		if topic.newKnown {
+			r.add("streamkeeper_topic_newest_record_age_seconds", topic.labels, max(0, r.at.Sub(topic.newest).Seconds()))
+		}
+	}
+}
+
+// measurePartitions adds the series that exist per partition, up to the bound, topics in name order.
+func (t *tracker) measurePartitions(r *round) {
+	left := t.maxPart
+	for _, name := range slices.Sorted(maps.Keys(t.topics)) {
+		topic := t.topics[name]
+		if topic.internal {
+			continue
+		}
+		for _, p := range topic.parts {
+			if !p.fresh {
+				continue
+			}
+			if left--; left < 0 {
+				return
+			}
+			r.add("streamkeeper_topic_partition_end_offset", p.labels, float64(p.head))
+			if p.start != unset {
+				r.add("streamkeeper_topic_partition_log_start_offset", p.labels, float64(p.start))
+			}
+		}
+	}
+}
+
+// absorbConfigs remembers topic configurations and tells what changed.
+func (t *tracker) absorbConfigs(s *snapshot, r *round) {
+	if s.configs == nil {
+		return
+	}
+	if t.tiered == nil {
+		t.tiered = map[string]bool{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.configs)) {
+		topic := t.topics[name]
+		if topic == nil {
+			continue
+		}
+		now := s.configs[name]
+		for _, key := range slices.Sorted(maps.Keys(now)) {
+			if was, ok := topic.configs[key]; ok && was != now[key] && t.kind != "embedded" {
+				t.tell(r, s.at, "config_changed", t.entity(streamkeeper.KindTopic, name),
+					fmt.Sprintf("%s of topic %s changed from %s to %s", key, name, was, now[key]),
+					map[string]any{"entity": "topic/" + name, "topic": name, "key": key, "from": was, "to": now[key]})
+			}
+		}
+		topic.configs = now
+		if now["remote.storage.enable"] == "true" {
+			t.tiered[name] = true
+		} else {
+			delete(t.tiered, name)
+		}
+	}
+}
