@@ -1,5 +1,4 @@
-"""python3-kafka: kafka_python.py BROKERS CODEC RECORDS. A codec whose Python library is missing is installed
-by nobody: the client then says so, and the run falls back to reading what librdkafka's clients wrote."""
+"""python3-kafka: kafka_python.py BROKERS CODEC RECORDS"""
 
 import sys
 import uuid
