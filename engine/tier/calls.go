@@ -147,9 +147,9 @@ func (s *calls) watch(c *call, limit time.Duration, cancel context.CancelCauseFu
 }
 
 // report tells the observer and the health about a finished call. A call ended
-// by our own shutdown says nothing about the store.
+// by our own shutdown or by our own disk says nothing about the store.
 func (s *calls) report(c *call, began time.Time, err error) {
-	if errors.Is(err, context.Canceled) {
+	if _, ours := errors.AsType[*bodyError](err); ours || errors.Is(err, context.Canceled) {
 		return
 	}
 	now := s.o.Clock.Now()
@@ -174,11 +174,14 @@ func (s *calls) report(c *call, began time.Time, err error) {
 func (s *calls) put(ctx context.Context, name string, body io.ReadSeeker, size int64, o PutOptions) error {
 	c := &call{op: "put", name: name, size: size}
 	b := &meteredBody{in: body, call: c, size: size, clock: s.o.Clock}
-	err := s.do(ctx, c, func(ctx context.Context) error { return s.store.Put(ctx, name, b, size, o) })
+	err := s.do(ctx, c, func(ctx context.Context) error {
+		err := s.store.Put(ctx, name, b, size, o)
+		if bad := b.failure(); err != nil && bad != nil {
+			return &bodyError{bad}
+		}
+		return err
+	})
 	b.close() // an abandoned Put must not read the segment any longer
-	if b.err != nil {
-		return &bodyError{b.err}
-	}
 	return err
 }
 
@@ -272,6 +275,13 @@ func (b *meteredBody) Seek(offset int64, whence int) (int64, error) {
 		b.call.waiting.Store(pos >= b.size)
 	}
 	return pos, err
+}
+
+// failure returns the error of the source, if that is what ended a put.
+func (b *meteredBody) failure() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
 }
 
 func (b *meteredBody) close() {

@@ -319,7 +319,10 @@ func (u *uploader) store(ctx context.Context, id ObjectID, plan *object.Plan, se
 		if err == nil {
 			return notBefore, nil
 		}
-		if damaged, ok := errors.AsType[*bodyError](err); ok && errors.Is(damaged, object.ErrContent) {
+		if _, ours := errors.AsType[*bodyError](err); ours {
+			return notBefore, err // the local log's trouble: plan again later
+		}
+		if lost, err := u.t.fence.status(); lost {
 			return notBefore, err
 		}
 		if !u.t.sleep(ctx, u.t.backoff(failures, 10*time.Second), callsWrite) {
@@ -332,7 +335,9 @@ func (u *uploader) store(ctx context.Context, id ObjectID, plan *object.Plan, se
 func (u *uploader) feedback(err error, d time.Duration, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	_, ours := errors.AsType[*bodyError](err)
 	switch {
+	case ours:
 	case err == nil:
 		u.limit.success(d, max(0, u.pending.due-len(u.flights)))
 	case objectstore.Classify(err) == objectstore.ClassThrottled:

@@ -19,7 +19,7 @@ import (
 // error is an *Error or wraps one (see Classify); a missing object is
 // ClassNotFound.
 type Objects interface {
-	// Put stores size bytes of body under name, whole or not at all. With
+	// Put stores size bytes (at least one) of body under name, whole or not at all. With
 	// IfAbsent it fails with an error that is ErrExists if name exists. The body
 	// is read from its start, possibly more than once.
 	Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o PutOptions) error
