@@ -205,6 +205,11 @@ func (e *evaluation) observe(n *Node, entity streamkeeper.Entity) streamkeeper.O
 	o.Loci = n.program.loci.list(f)
 	f.strings["locus"] = lociText(o.Loci)
 	o.Text, _ = n.program.say.render(f)
+	for _, e := range n.program.carry {
+		if s, missing := (&template{parts: []part{{expr: e}}}).render(f); len(missing) == 0 {
+			f.strings[e.source] = s
+		}
+	}
 	return o
 }
 

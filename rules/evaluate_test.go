@@ -228,6 +228,11 @@ func TestTick_SymptomsSuspectsEvidence(t *testing.T) {
 	if r := find(t, symptoms, "rebalancing", "late"); r.State != streamkeeper.Present || r.Text != "4 in 5m" {
 		t.Errorf("rebalancing on late is %+v", r)
 	}
+	storm := find(t, symptoms, "rebalancing", "late")
+	n, _ := c.Node("rebalancing")
+	if text, missing := c.Render(n.Impact.Text, storm.Numbers, storm.Strings); text != "late lost 3 and rebalanced 4 times" || missing != nil {
+		t.Errorf("its impact is %q, missing %v", text, missing)
+	}
 
 	sus := c.Suspects(testScope, symptoms, testWorld())
 	if len(sus) != 4 || sus[0].Entity != late || sus[0].Control {

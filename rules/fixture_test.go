@@ -74,6 +74,7 @@ window: 5m
 delay: 0s..2m
 when: rebalances >= 3
 masked_by: [quiet_topic]
+impact: {kind: rebalance, text: '{{group}} lost {{events("member_left")}} and rebalanced {{rebalances}} times'}
 say: '{{rebalances}} in {{window}}'
 examples:
   - {name: often, step: 40s, given: {rebalances: "0 1 2 3 4"}, then: fires at 2m}

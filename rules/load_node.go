@@ -53,6 +53,7 @@ type program struct {
 	applies        *expression
 	say, sayNot    *template
 	impact         *template
+	carry          []*expression // parts of impact that an observation must carry the value of
 	loci           *loci
 	uses           uses     // of when, strength, say, impact and loci
 	attrs          []string // event attributes to carry along
@@ -220,6 +221,7 @@ func (c *nodeLoader) texts(y *nodeYAML) {
 		}
 		c.node.Impact = &Impact{Kind: y.Impact.Kind, Text: y.Impact.Text}
 		p.impact = c.template(y.Impact.Text, sc, "impact", "text")
+		p.carry = p.impact.beyondNames()
 	}
 }
 

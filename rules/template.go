@@ -88,10 +88,43 @@ func (t *template) render(f *frame) (out string, missing []string) {
 	return b.String(), slices.Compact(missing)
 }
 
+// beyondNames lists the expressions that names and numbers alone cannot give: those over events. Whoever
+// renders the text later finds their value under their source.
+func (t *template) beyondNames() []*expression {
+	if t == nil {
+		return nil
+	}
+	var out []*expression
+	for _, p := range t.parts {
+		if p.expr == nil {
+			continue
+		}
+		if _, err := compile(p.expr.source, scope{mode: modeFree}, typAny); err != nil {
+			out = append(out, p.expr)
+		}
+	}
+	return out
+}
+
+// carried puts the text of expressions that an observation carries in place.
+func carried(text string, values map[string]string) string {
+	for _, source := range sortedKeys(values) {
+		value := values[source]
+		if !strings.Contains(source, "(") {
+			continue // a plain name is the template's own business
+		}
+		if key := "{{" + source + "}}"; strings.Contains(text, key) {
+			text = strings.ReplaceAll(text, key, value)
+		}
+	}
+	return text
+}
+
 // Render fills a text of advice or of a cause in: its names are those of the maps. Where a value is
 // missing the text says "unknown" and missing names it; the caller then tells the formula instead. A
 // template that does not compile is returned as it is: Load has refused it already.
 func (c *Catalog) Render(template string, numbers map[string]float64, strings map[string]string) (text string, missing []string) {
+	template = carried(template, strings)
 	t, err := compileTemplate(template, scope{mode: modeFree})
 	if err != nil {
 		return template, nil
