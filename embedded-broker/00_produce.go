@@ -94,7 +94,7 @@ func (c *produceCall) parse(b []byte) error {
 	}
 	c.acks = d.int16()
 	d.int32() // timeout: an append never waits for others
-	n := d.array(6)
+	n := d.array(3)
 	if n > maxParts {
 		return fmt.Errorf("produce version %d: more than %d topics", c.version, maxParts)
 	}
@@ -103,9 +103,9 @@ func (c *produceCall) parse(b []byte) error {
 		if c.version >= 13 {
 			t.id = d.uuid()
 		} else {
-			t.name, t.metrics = c.b.telemetry.intern(d.bytes(2))
+			t.name, t.metrics = c.b.telemetry.intern(d.text())
 		}
-		parts := d.array(8)
+		parts := d.array(6)
 		if len(c.parts)+parts > maxParts {
 			return fmt.Errorf("produce version %d: more than %d partitions", c.version, maxParts)
 		}

@@ -78,14 +78,14 @@ func (b *Broker) parseFetch(body []byte, version int16, reserve func(int64) erro
 	if version >= 7 {
 		r.session, r.epoch = d.int32(), d.int32()
 	}
-	for range d.array(5) {
+	for range d.array(3) {
 		if d.bad {
 			break
 		}
 		b.parseFetchTopic(&d, r)
 	}
 	if version >= 7 {
-		for range d.array(5) {
+		for range d.array(3) {
 			if d.bad {
 				break
 			}
@@ -106,7 +106,7 @@ func (b *Broker) parseKey(d *decoder) (k fetchKey) {
 	if d.version >= 13 {
 		k.id = d.uuid()
 	} else {
-		k.name, _ = b.telemetry.intern(d.bytes(2))
+		k.name, _ = b.telemetry.intern(d.text())
 	}
 	return k
 }

@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,4 +157,20 @@ func (w *wireConn) ask(req kmsg.Request, version int16) kmsg.Response {
 	w.t.Helper()
 	w.send(req, version)
 	return w.receive(req, w.corr)
+}
+
+// lineLogger writes a log for a test to read.
+func lineLogger(mu *sync.Mutex, b *bytes.Buffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(lockedWriter{mu, b}, nil))
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	b  *bytes.Buffer
+}
+
+func (w lockedWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(b)
 }

@@ -311,7 +311,7 @@ func (c *conn) send(p *pending, buf []byte) ([]byte, error) {
 		n += int64(len(b))
 	}
 	binary.BigEndian.PutUint32(buf, uint32(n-4))
-	c.nc.SetWriteDeadline(time.Now().Add(slowest(c.b.limits.writeStall, n, writeRate)))
+	c.nc.SetWriteDeadline(time.Now().Add(slowest(c.b.limits.writeStall, n, c.b.limits.writeRate)))
 	_, err := bufs.WriteTo(c.nc)
 	return buf, err
 }

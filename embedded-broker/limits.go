@@ -13,6 +13,7 @@ type limits struct {
 	idle       time.Duration // a connection without requests is closed after this
 	frameStall time.Duration // no byte of a started frame for so long closes the connection
 	writeStall time.Duration // time a response may take, plus its size over writeRate
+	writeRate  int64         // bytes per second a response must leave at, on average, after writeStall
 	inFlight   int           // unanswered requests per connection; more stay in the socket
 	outBytes   int64         // bytes of finished, unwritten responses; above it nothing more is read
 }
@@ -20,12 +21,11 @@ type limits struct {
 const (
 	readRate  = 64 << 10 // bytes per second a frame must arrive at, on average, after frameStall
 	tokenRate = 2 << 20  // the same while the frame lives on the budget's reserve
-	writeRate = 1 << 20  // bytes per second a response must leave at, on average, after writeStall
 )
 
 func defaultLimits() limits {
 	return limits{
-		idle: 10 * time.Minute, frameStall: 10 * time.Second, writeStall: 30 * time.Second,
+		idle: 10 * time.Minute, frameStall: 10 * time.Second, writeStall: 30 * time.Second, writeRate: 1 << 20,
 		inFlight: 128, outBytes: 8 << 20,
 	}
 }

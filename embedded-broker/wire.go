@@ -73,6 +73,20 @@ func (d *decoder) bytes(width int) []byte {
 	return v
 }
 
+// text reads a string that may not be null.
+func (d *decoder) text() []byte {
+	null := len(d.b) < 2 || d.b[0]&0x80 != 0 // a negative length
+	if d.flexible {
+		null = len(d.b) == 0 || d.b[0] == 0
+	}
+	if null {
+		d.bad = true
+		d.b = nil
+		return nil
+	}
+	return d.bytes(2)
+}
+
 // array reads a length and refuses one that could not fit when every element takes at least atLeast bytes.
 func (d *decoder) array(atLeast int) int {
 	n := d.length(4)
