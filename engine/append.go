@@ -43,6 +43,10 @@ func (p *Partition) append(b []byte, acks int16, internal bool, done func(Append
 		failed(done, storageErr(err))
 		return
 	}
+	if p.e.failed.Load() {
+		failed(done, fmt.Errorf("append to %s: %w", p.name(), ErrStorage))
+		return
+	}
 	if !internal && p.e.refusing() {
 		failed(done, ErrThrottled)
 		return
@@ -200,6 +204,8 @@ func (s settler) Flushed(f commitlog.Flush) {
 
 // Failed marks the node's log failed until a restart (I4).
 func (s settler) Failed(err error) {
-	s.e.failed.Store(true)
+	if s.e.failed.Swap(true) {
+		return
+	}
 	s.e.event(EventLogFailed, "the commit log failed; restart the broker to recover: "+err.Error(), map[string]any{"error": err.Error()})
 }

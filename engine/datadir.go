@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -34,11 +35,11 @@ func (e *Engine) openDir() (clean uint64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("locking data directory; is another broker using it?: %w", err)
 	}
-	format, err := e.readSmall(formatFile)
+	format, found, err := e.readSmall(formatFile)
 	switch {
 	case err != nil:
 		return 0, err
-	case format == "":
+	case !found:
 		if err := e.writeSmall(formatFile, formatLine); err != nil {
 			return 0, err
 		}
@@ -49,6 +50,9 @@ func (e *Engine) openDir() (clean uint64, err error) {
 		if err := fs.MkdirAll(e.path(d), 0o755); err != nil {
 			return 0, fmt.Errorf("creating data directory: %w", err)
 		}
+		if err := e.settleDir(d); err != nil {
+			return 0, err
+		}
 	}
 	if err := commitlog.SyncDir(fs, e.o.Dir); err != nil {
 		return 0, err
@@ -56,15 +60,38 @@ func (e *Engine) openDir() (clean uint64, err error) {
 	return e.takeClean()
 }
 
+// settleDir makes durable what a process crash left in the page cache and Pebble would trust: directory entries, and the
+// tail of a manifest. Without it a power loss soon after could take the index back behind what we recycled since.
+func (e *Engine) settleDir(name string) error {
+	fs, dir := e.o.FS, e.path(name)
+	files, err := fs.List(dir)
+	if err != nil {
+		return fmt.Errorf("listing %s: %w", dir, err)
+	}
+	for _, file := range files {
+		if !strings.HasPrefix(file, "MANIFEST-") {
+			continue // tables and logs are synced before a manifest names them, or replayed
+		}
+		f, err := fs.Open(fs.PathJoin(dir, file))
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("syncing %s: %w", file, err)
+		}
+	}
+	return commitlog.SyncDir(fs, dir)
+}
+
 // takeClean reads and removes the clean-shutdown marker: from now on the directory is in use.
 func (e *Engine) takeClean() (uint64, error) {
-	s, err := e.readSmall(cleanFile)
-	if err != nil || s == "" {
+	s, found, err := e.readSmall(cleanFile)
+	if err != nil || !found {
 		return 0, err
 	}
 	end, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", cleanFile, err)
+		return 0, fmt.Errorf("%s is damaged; the disk lost a write it had confirmed, so check it, then remove the file: %w", cleanFile, err)
 	}
 	if err := e.o.FS.Remove(e.path(cleanFile)); err != nil {
 		return 0, fmt.Errorf("removing %s: %w", cleanFile, err)
@@ -76,20 +103,20 @@ func (e *Engine) markClean(end uint64) error {
 	return e.writeSmall(cleanFile, strconv.FormatUint(end, 10)+"\n")
 }
 
-// readSmall returns "" when the file does not exist.
-func (e *Engine) readSmall(name string) (string, error) {
+// readSmall reads a file; found is false when it does not exist.
+func (e *Engine) readSmall(name string) (content string, found bool, err error) {
 	f, err := e.o.FS.Open(e.path(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", false, nil
+	}
 	if err != nil {
-		if _, serr := e.o.FS.Stat(e.path(name)); serr != nil {
-			return "", nil // it does not exist; anything worse fails on the write that follows
-		}
-		return "", fmt.Errorf("reading %s: %w", name, err)
+		return "", false, fmt.Errorf("reading %s: %w", name, err)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, 1<<10))
 	if err = errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("reading %s: %w", name, err)
+		return "", false, fmt.Errorf("reading %s: %w", name, err)
 	}
-	return string(b), nil
+	return string(b), true, nil
 }
 
 // writeSmall replaces a file in one step that survives a crash.

@@ -76,7 +76,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.meta, err = meta.Open(meta.Options{FS: o.FS, Dir: e.path("meta"), Now: o.Clock.Now, Random: rand.Reader, Node: o.NodeID})
+	e.meta, err = meta.Open(meta.Options{FS: o.FS, Dir: e.path("meta"), Now: o.Clock.Now, Random: rand.Reader, Node: o.NodeID, Corrupt: e.corrupt})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.topics.init(e)
-	e.index, err = index.Open(index.Options{FS: o.FS, Dir: e.path("index"), MemBytes: e.indexMemory()})
+	e.index, err = index.Open(index.Options{FS: o.FS, Dir: e.path("index"), MemBytes: e.indexMemory(), Corrupt: e.corrupt})
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +115,13 @@ func (e *Engine) now() int64 { return e.o.Clock.Now().UnixMilli() }
 
 func (e *Engine) event(kind, text string, attrs map[string]any) {
 	e.events.send(Event{At: e.o.Clock.Now(), Kind: kind, Text: text, Attrs: attrs})
+}
+
+// corrupt stops acknowledging: a damaged index or metadata cannot be trusted to find what is appended now.
+func (e *Engine) corrupt(err error) {
+	if !e.failed.Swap(true) {
+		e.event(EventLogFailed, "a file of the index or the metadata is damaged; restore it: "+err.Error(), map[string]any{"error": err.Error()})
+	}
 }
 
 // startWorkers runs the loops; their number does not depend on the number of partitions.

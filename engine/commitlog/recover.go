@@ -119,6 +119,10 @@ func (r *recovery) list() error {
 		if err := fd.readHeader(); err != nil {
 			return fmt.Errorf("reading log file %s: %w", name, err)
 		}
+		if fd.headed && fd.id > r.o.SegmentBase {
+			return fmt.Errorf("log segment %x is newer than the metadata, which gives out ids from %x: the metadata lost a write: %w",
+				fd.id, r.o.SegmentBase, ErrCorrupt)
+		}
 	}
 	slices.SortFunc(r.found, func(a, b *found) int {
 		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.id, b.id), cmp.Compare(a.slot.number, b.slot.number))

@@ -17,6 +17,8 @@ type Options struct {
 	Dir      string
 	MemBytes uint64 // Pebble's memtable; 0 = 16 MiB
 	Cache    int64  // Pebble's block cache; 0 = 32 MiB
+	// Corrupt is told when a background job finds a damaged file; reads of it fail.
+	Corrupt func(error)
 }
 
 // DB is the open index; safe for concurrent use.
@@ -38,7 +40,9 @@ func Open(o Options) (*DB, error) {
 	defer cache.Unref()
 	db, err := pebble.Open(o.Dir, &pebble.Options{
 		FS: o.FS, Logger: quiet{}, Cache: cache, DisableWAL: true, MemTableSize: o.MemBytes,
-		FormatMajorVersion: pebble.FormatNewest,
+		FormatMajorVersion: pebble.FormatNewest, EventListener: &pebble.EventListener{
+			DataCorruption: func(i pebble.DataCorruptionInfo) { o.Corrupt(fmt.Errorf("%s: %w", i.Path, i.Details)) },
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening index: %w", err)

@@ -32,6 +32,8 @@ type Options struct {
 	Now    func() time.Time
 	Random io.Reader // source of ids
 	Node   int32
+	// Corrupt is told when a background job finds a damaged file; reads of it fail.
+	Corrupt func(error)
 }
 
 // Store is the open metadata; safe for concurrent use.
@@ -82,7 +84,9 @@ func Open(o Options) (*Store, error) {
 	defer cache.Unref()
 	db, err := pebble.Open(o.Dir, &pebble.Options{
 		FS: o.FS, Logger: quiet{}, Cache: cache, MemTableSize: 256 << 10,
-		FormatMajorVersion: pebble.FormatNewest,
+		FormatMajorVersion: pebble.FormatNewest, EventListener: &pebble.EventListener{
+			DataCorruption: func(i pebble.DataCorruptionInfo) { o.Corrupt(fmt.Errorf("%s: %w", i.Path, i.Details)) },
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening metadata: %w", err)

@@ -1,0 +1,45 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/tier"
+)
+
+// Store is an object store as one process sees it: when the process's file system dies, it is cut off. Objects
+// themselves survive crashes, as in a real store.
+type Store struct {
+	tier.Objects
+	fs *FS
+}
+
+// NewStore ties a store to a file system.
+func NewStore(o tier.Objects, fs *FS) *Store { return &Store{Objects: o, fs: fs} }
+
+var errGone = errors.New("the process is gone")
+
+func (s *Store) call(fn func() error) error {
+	s.fs.gate.RLock()
+	defer s.fs.gate.RUnlock()
+	if s.fs.dead {
+		return errGone
+	}
+	return fn()
+}
+
+// Put implements tier.Objects.
+func (s *Store) Put(ctx context.Context, name string, body io.ReadSeeker, size int64, o tier.PutOptions) error {
+	// The body reads through the file system, which a waiting crash blocks; so it is read before the gate.
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	return s.call(func() error { return s.Objects.Put(ctx, name, readSeeker(data), size, o) })
+}
+
+// Delete implements tier.Objects.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	return s.call(func() error { return s.Objects.Delete(ctx, name) })
+}

@@ -1,0 +1,18 @@
+package engine
+
+import (
+	"context"
+	"errors"
+)
+
+// Abandon stops the engine's goroutines without the courtesies of Close: the process died.
+func (e *Engine) Abandon() error {
+	e.closed.Store(true)
+	e.stop()
+	e.topics.close()
+	err := e.drain(context.Background())
+	_, _ = e.log.Close() // a failed log is what some tests are about
+	e.sealed.close()
+	e.indexer.Wait()
+	return errors.Join(err, e.index.Abandon(), e.meta.Close(), e.lock.Close())
+}
