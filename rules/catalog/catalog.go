@@ -7,5 +7,5 @@ import "embed"
 
 // Files is the built-in catalog, in the layout that rules.Load expects.
 //
-//go:embed signals/*.yaml symptoms/*.yaml evidence/*.yaml causes/*.yaml
+//go:embed signals/*.yaml symptoms/*.yaml evidence/*.yaml causes/*.yaml cost/*.yaml
 var Files embed.FS
