@@ -18,9 +18,7 @@ type progress struct {
 	moved     time.Time // when committed was last seen to move; zero when it never was
 	frozen    time.Time // since when committed has stood still below the head; zero when caught up
 	lags      []lagPoint
-	fresh     bool    // updated in this round
-	bestRate  float64 // the fastest it ever moved, offsets a second, over rounds that were not jumps
-	moves     int
+	fresh     bool // updated in this round
 }
 
 type lagPoint struct {
@@ -69,7 +67,6 @@ func (p *progress) advance(at, last time.Time, committed, head int64) step {
 			p.lags = p.lags[:0]
 		} else {
 			s.forward = committed - p.committed
-			p.moves++
 		}
 		p.moved, p.frozen = at, time.Time{}
 		if committed < head {

@@ -54,9 +54,11 @@ func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 			t.newest = at
 		}
 	}
-	for where, l := range c.listOffsets(ctx, s, wanted, atHead, false) {
+	heads := c.listOffsets(ctx, s, wanted, atHead, false)
+	for where, l := range heads {
 		s.topics[where.topic].parts[where.index].head = l.offset
 	}
+	s.asked, s.heads = len(wanted), len(heads)
 }
 
 // wanted lists the partitions whose offsets are read: those that groups read first, up to the bound.

@@ -17,6 +17,8 @@ type snapshot struct {
 	topicsRead bool // topics is the whole list
 	groups     map[string]*groupState
 	groupsRead bool                         // groups is the whole list
+	asked      int                          // partitions whose heads were asked for
+	heads      int                          // and how many were told
 	configs    map[string]map[string]string // by topic; nil when not read in this round
 	errors     []error
 }

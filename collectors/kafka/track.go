@@ -77,7 +77,7 @@ func (t *tracker) absorb(s *snapshot) *round {
 // cover moves the watermark: only a whole round has told everything, and after a long silence what
 // happened within it can no longer be dated. usual is the interval up to this round.
 func (t *tracker) cover(s *snapshot, usual time.Duration) {
-	whole := s.brokers != nil && s.topicsRead && s.groupsRead
+	whole := s.brokers != nil && s.topicsRead && s.groupsRead && 10*s.heads >= 9*s.asked
 	for _, g := range s.groups {
 		whole = whole && g.described && g.committedRead
 	}

@@ -79,6 +79,9 @@ func (t *tracker) absorbGroups(s *snapshot, r *round) {
 
 func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 	g.described, g.committed = state.described, state.committedRead
+	if g.described {
+		g.state = state
+	}
 	if g.committed {
 		t.absorbOffsets(g, state, r)
 	} else {
@@ -87,7 +90,6 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 		}
 	}
 	if g.described {
-		g.state = state
 		t.absorbMembers(g, state.members, r)
 		t.absorbOwners(g, r)
 	}
@@ -142,7 +144,7 @@ func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed 
 		return
 	}
 	g.lastCommit = r.at
-	if g.described && g.isEmpty() && !g.stray[1].Equal(r.at) {
+	if g.idle() && !g.stray[1].Equal(r.at) {
 		g.stray = [2]time.Time{g.stray[1], r.at}
 	}
 	switch {
@@ -158,33 +160,25 @@ func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed 
 	default:
 		g.committedTotal += float64(s.forward)
 		g.gaps.add(s.gap)
-		gp.bestRate = max(gp.bestRate, float64(s.forward)/max(1, t.every.Seconds()))
 	}
 }
 
 const (
-	jumpMin       = 1000   // offsets
-	jumpRates     = 10     // times what is produced in the gap
-	plausibleRate = 50_000 // records a second one consumer may well take from a partition
+	jumpMin       = 1000    // offsets
+	jumpRates     = 10      // times what is produced in a round
+	plausibleRate = 500_000 // records a second that a consumer may well take from a partition
 )
 
 // isJump tells a position that was set from one that was worked to: a big step is a jump when the records
-// between were gone, when nobody was there to read them, or when no consumer could have read them.
+// between were gone, when nobody was there to read them, or when no consumer could have read them. A
+// consumer that catches up makes big steps too, so size alone proves nothing.
 func (t *tracker) isJump(g *groupTrack, gp *groupPart, s step) bool {
 	passed := gp.part.start != unset && gp.part.start > s.from
-	rate, _ := gp.part.heads.rate(t.last, 5*time.Minute)
-	if float64(s.forward) <= max(jumpMin, jumpRates*rate*s.gap.Seconds()) {
+	rate, _ := t.produceRate(gp.part)
+	if float64(s.forward) <= max(jumpMin, jumpRates*rate*t.every.Seconds()) {
 		return passed && s.to <= gp.part.start // exactly to what retention has left
 	}
-	speed := float64(s.forward) / max(1, t.every.Seconds())
-	switch {
-	case passed, speed > plausibleRate:
-		return true
-	case g.described && g.isEmpty():
-		return true
-	default:
-		return gp.moves > 12 && speed > 20*gp.bestRate
-	}
+	return passed || g.idle() || float64(s.forward)/max(1, t.every.Seconds()) > plausibleRate
 }
 
 func (t *tracker) jumpAttrs(g *groupTrack, where partition, gp *groupPart, s step, previousHead int64) map[string]any {
@@ -199,7 +193,7 @@ func (t *tracker) jumpAttrs(g *groupTrack, where partition, gp *groupPart, s ste
 		attrs["log_start"] = float64(gp.part.start)
 		attrs["log_start_passed"] = gp.part.start > s.from
 	}
-	if rate, ok := gp.part.heads.rate(t.last, 5*time.Minute); ok {
+	if rate, ok := t.produceRate(gp.part); ok {
 		attrs["rate"] = rate
 	}
 	if g.described {
@@ -208,7 +202,11 @@ func (t *tracker) jumpAttrs(g *groupTrack, where partition, gp *groupPart, s ste
 	return attrs
 }
 
-func (g *groupTrack) isEmpty() bool { return len(g.members) == 0 }
+// idle reports whether the group had no members in the last round and has none in this: only then was
+// a commit not made by one. Members are absorbed after offsets, so g.members is the last round's.
+func (g *groupTrack) idle() bool {
+	return g.described && len(g.members) == 0 && len(g.state.members) == 0
+}
 
 // settleBehind keeps since when the group has had something to commit.
 func (g *groupTrack) settleBehind(at time.Time) {
@@ -223,9 +221,19 @@ func (g *groupTrack) settleBehind(at time.Time) {
 	g.behind = time.Time{}
 }
 
-// stalled reports whether a partition stands still although records arrive.
+// stalled reports whether a partition stands still although records arrive: some must have come well after
+// it stopped, else a producer that pauses (and the marker of its last transaction) would look like a stall.
 func (t *tracker) stalled(g *groupTrack, p *groupPart, at time.Time) bool {
-	return p.frozenFor(at) >= g.gaps.stallAfter(t.every) && t.headMoves(at, p.part)
+	after := g.gaps.stallAfter(t.every)
+	return p.frozenFor(at) >= after && t.headMoves(at, p.part) && p.part.headMoved.Sub(p.frozen) >= after/2
+}
+
+// produceRate is what a partition lately received before this round, records a second.
+func (t *tracker) produceRate(p *partTrack) (float64, bool) {
+	if rate, ok := p.heads.rate(t.last, 5*time.Minute); ok {
+		return rate, true
+	}
+	return p.heads.rate(t.last, time.Minute)
 }
 
 func comparePartitions(a, b partition) int {
