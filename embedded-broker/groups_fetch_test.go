@@ -2,9 +2,11 @@ package broker
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/streamkeeper-io/streamkeeper/engine/group"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -199,4 +201,94 @@ func TestAttribution(t *testing.T) {
 	if got := target(fresh, 9); got != one {
 		t.Error("a member that is gone is still a candidate")
 	}
+}
+
+// However many groups there are, their series are bounded, and nothing is lost from the sums.
+func TestGroupMetrics_AreBounded(t *testing.T) {
+	l := newGroupLab(t, quick)
+	for i := range maxGroupSeries + 50 {
+		c := l.broker.groups.obtain(fmt.Sprintf("g%04d", i))
+		c.track.commits.add(time.Now(), group.None)
+	}
+	groups, commits := map[string]bool{}, 0.0
+	for name, v := range l.metrics() {
+		if label, ok := strings.CutPrefix(name, "commits_total{code=NONE,group="); ok {
+			groups[label] = true
+			commits += v
+		}
+	}
+	if len(groups) != maxGroupSeries+1 || !groups["other}"] {
+		t.Errorf("%d groups have series, want %d and other", len(groups), maxGroupSeries)
+	}
+	if commits != maxGroupSeries+50 {
+		t.Errorf("the series add up to %v commits", commits)
+	}
+}
+
+func TestLibraryFacts(t *testing.T) {
+	for _, c := range []struct {
+		library, version                         string
+		reasons, reasonsKnown, limit, limitKnown bool
+	}{
+		{"", "", false, false, false, false},
+		{"apache-kafka-java", "3.9.0", true, true, true, true},
+		{"apache-kafka-java", "3.1.2", false, true, true, true},
+		{"apache-kafka-java", "unknown", false, false, true, true},
+		{"librdkafka", "2.3.0", false, true, true, true},
+		{"confluent-kafka-python", "2.3.0", false, true, true, true},
+		{"kgo", "1.22.2", false, true, false, true},
+		{"sarama", "1.43", false, true, false, true},
+		{"kafka-python", "2.0", false, true, true, true},
+		{"streamkeeper-worker", "1", true, true, true, true},
+		{"my-own", "1", false, false, false, false},
+	} {
+		reasons, reasonsKnown := leaveReasons(c.library, c.version)
+		limit, limitKnown := pollLimit(c.library)
+		if reasons != c.reasons || reasonsKnown != c.reasonsKnown || limit != c.limit || limitKnown != c.limitKnown {
+			t.Errorf("%s %s: reasons %v (%v), limit %v (%v)", c.library, c.version, reasons, reasonsKnown, limit, limitKnown)
+		}
+	}
+}
+
+func TestGroupMetadata_RoundTrip(t *testing.T) {
+	at := time.UnixMilli(1700000000000)
+	s := group.Snapshot{
+		ProtocolType: "consumer", Generation: 7, Protocol: "range", Leader: "m1", StateSince: at,
+		Members: []group.SnapshotMember{
+			{ID: "m1", ClientID: "c", Host: "h", SessionTimeout: time.Second, RebalanceTimeout: time.Minute, Subscription: []byte{1}, Assignment: []byte{2}},
+			{ID: "m2", InstanceID: "i", ClientID: "c", Host: "h", SessionTimeout: time.Second, RebalanceTimeout: time.Minute, Subscription: []byte{1}, Assignment: []byte{}},
+		},
+	}
+	got, err := decodeGroup(encodeGroup(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(s, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What is stored may be damaged; reading it must end in an error or in a group that works.
+func FuzzDecodeGroup(f *testing.F) {
+	f.Add(encodeGroup(group.Snapshot{}))
+	f.Add(encodeGroup(group.Snapshot{ProtocolType: "consumer", Protocol: "range", Leader: "m", Members: []group.SnapshotMember{{ID: "m", SessionTimeout: time.Second}}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := decodeGroup(b)
+		if err != nil {
+			return
+		}
+		now := time.Unix(1700000000, 0)
+		m, err := group.Restore("g", now, group.Options{}, s)
+		if err != nil {
+			return
+		}
+		for range 10_000 {
+			at, ok := m.Deadline()
+			if !ok {
+				return
+			}
+			m.Expire(at)
+		}
+		t.Fatalf("timers never end: state %s with %d members", m.State(), m.Size())
+	})
 }

@@ -201,6 +201,50 @@ func TestLoss_FrozenProcess(t *testing.T) {
 	l.between(joined, "conn_age_s", 1, 60)
 }
 
+// A client that is back on a new connection while the old one never closed was cut off, not restarted.
+func TestLoss_HalfOpenConnection(t *testing.T) {
+	t.Parallel()
+	l := newGroupLab(t, quick)
+	l.topic("t", 1)
+	k := newLink()
+	cut := l.consume("g", "t", kgo.ClientID("c"), kgo.Dialer(k.dial))
+	l.eventually("it owns the partition", func() bool { return cut.partitions() == 1 })
+	k.freeze(true)
+	defer k.freeze(false)
+	l.event("member_expired", 1)
+	back := l.consume("g", "t", kgo.ClientID("c"))
+	l.eventually("it is back", func() bool { return back.partitions() == 1 })
+	is(t, l.lastJoin("g"), "rejoin", true)
+	is(t, l.lastJoin("g"), "same_connection", false)
+	is(t, l.lastJoin("g"), "old_half_open", true)
+}
+
+// Groups on one host that die together must show it, whichever expires first.
+func TestLoss_NeighboursDieToo(t *testing.T) {
+	t.Parallel()
+	l := newGroupLab(t, quick)
+	l.topic("t", 1)
+	k := newLink()
+	for _, g := range []string{"g1", "g2"} {
+		c := l.consume(g, "t", kgo.ClientID(g), kgo.Dialer(k.dial))
+		l.eventually(g+" has a rhythm", func() bool {
+			g := l.broker.groups.find(g)
+			if c.partitions() == 0 {
+				return false
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return g.machine.HeartbeatInterval(g.machine.Leader()) > 0
+		})
+	}
+	k.freeze(true)
+	defer k.freeze(false)
+	first, second := l.event("member_expired", 1), l.event("member_expired", 2)
+	is(t, first, "peers_on_host", 1.0)
+	is(t, first, "peers_on_host_silent", 1.0)
+	is(t, second, "peers_on_host_lost_15s", 1.0)
+}
+
 func TestLoss_PollTimeout(t *testing.T) {
 	t.Parallel()
 	l := newGroupLab(t, quick)

@@ -152,8 +152,8 @@ func (s *groups) tellLoss(c *coordinated, e *group.Event, kind string) {
 	s.emit(c, e, fmt.Sprintf("%s %s: %s", e.Member.Key(), verb, e.Reason), a)
 }
 
-// tellFenced tells that an instance id changed hands. It counts as a loss only when the old holder was still connected:
-// a restart of the same process takes its own place.
+// tellFenced tells that an instance id changed hands. It counts as a loss only when the old holder was connected and
+// alive: a restart of the same process takes its own place.
 func (s *groups) tellFenced(c *coordinated, e *group.Event) {
 	t := c.track
 	old := t.members[e.OldMember.ID]
@@ -164,8 +164,9 @@ func (s *groups) tellFenced(c *coordinated, e *group.Event) {
 	conflict := false
 	if old != nil {
 		s.autopsy(e.At, e.OldMember, old, a)
+		alive := old.alive(e.At)
 		old.mu.Lock()
-		conflict = old.conn != nil && old.conn != t.from
+		conflict = alive && old.conn != nil && old.conn != t.from
 		old.mu.Unlock()
 	}
 	a["conflict"] = conflict
@@ -207,7 +208,7 @@ func leaveReasons(library, version string) (sends, known bool) {
 	case library == "":
 		return false, false
 	case library == "apache-kafka-java":
-		return atLeast(version, 3, 2), version != ""
+		return atLeast(version, 3, 2)
 	case library == "streamkeeper-worker":
 		return true, true
 	case isAny(library, "librdkafka", "confluent", "kgo", "sarama", "kafkajs", "segmentio", "kafka-python", "aiokafka"):
@@ -240,10 +241,11 @@ func isAny(library string, prefixes ...string) bool {
 	return false
 }
 
-func atLeast(version string, major, minor int) bool {
+// atLeast compares a version's first two numbers; known is false when it has none.
+func atLeast(version string, major, minor int) (is, known bool) {
 	var a, b int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &a, &b); n < 2 {
-		return false
+		return false, false
 	}
-	return a > major || a == major && b >= minor
+	return a > major || a == major && b >= minor, true
 }
