@@ -99,7 +99,8 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	var lc net.ListenConfig
+	// Probes go on for two minutes: a dead peer's socket must outlive its session, because the autopsy of the loss asks it.
+	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 60}}
 	l, err := lc.Listen(ctx, "tcp", o.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listening on %s: the port is in use: stop what uses it or choose another with --kafka-listen: %w", o.Listen, err)
@@ -158,10 +159,10 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.closing.Do(func() {
 		b.telemetry.shutdownRequested()
 		err = b.listener.Close()
+		b.groups.close() // answers those who wait for a rebalance, or draining would wait for them
 		b.conns.drain(ctx)
 		b.cancel()
 		b.conns.closeAll()
-		b.groups.close()
 		b.running.Wait()
 		b.telemetry.serving(nil)
 	})

@@ -305,6 +305,9 @@ func (c *conn) send(p *pending, buf []byte) ([]byte, error) {
 	} else {
 		buf = p.resp.AppendTo(buf)
 		bufs = net.Buffers{buf}
+		if !p.api.raw {
+			c.b.telemetry.countErrors(p.resp)
+		}
 	}
 	n := int64(0)
 	for _, b := range bufs {

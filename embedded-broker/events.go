@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,19 +18,23 @@ const ringSize = 8192
 type ring struct {
 	now    func() time.Time
 	source string
+	boot   string // differs for every process
 
 	mu     sync.Mutex
-	from   time.Time // what this run tells starts here
+	from   time.Time // everything since then is told; zero = everything there ever was
 	first  uint64    // sequence number of the first event of this run
 	next   uint64
 	events [ringSize]streamkeeper.Event
 	grown  chan struct{} // closed when an event comes
 }
 
-func newRing(now func() time.Time, node string) *ring {
+func newRing(now func() time.Time, node string, from time.Time) *ring {
 	at := now()
 	seq := uint64(max(at.UnixMicro(), 1))
-	return &ring{now: now, source: "broker-" + node, from: at, first: seq, next: seq, grown: make(chan struct{})}
+	return &ring{
+		now: now, source: "broker-" + node, boot: strconv.FormatInt(at.UnixNano(), 36),
+		from: from, first: seq, next: seq, grown: make(chan struct{}),
+	}
 }
 
 // Emit adds an event to the ring. It fills in the sequence number, the source, and the time when there is none; it never
@@ -60,6 +65,7 @@ func (r *ring) told() uint64 {
 type page struct {
 	Events    []streamkeeper.Event   `json:"events"`
 	Watermark streamkeeper.Watermark `json:"watermark"`
+	Boot      string                 `json:"boot"` // differs for every process that answers
 	Next      uint64                 `json:"next"` // pass it as after
 	Lost      uint64                 `json:"lost"` // events of this run after the reader's position that the ring no longer holds
 }
@@ -70,7 +76,7 @@ func (r *ring) read(after uint64, limit int) (page, <-chan struct{}) {
 	defer r.mu.Unlock()
 	now := r.now().UTC()
 	p := page{
-		Events: []streamkeeper.Event{}, Next: max(after, r.first-1),
+		Events: []streamkeeper.Event{}, Boot: r.boot, Next: min(after, r.next-1),
 		Watermark: streamkeeper.Watermark{Source: r.source, From: r.from.UTC(), Through: now, Heartbeat: now},
 	}
 	oldest := r.first
@@ -113,6 +119,27 @@ func (t *Telemetry) shutdownRequested() {
 	}
 }
 
+const seenFile = "broker_seen"
+
+// coveredFrom is since when the ring misses nothing: for ever in a new data directory, where nothing can have happened
+// before; since the stop when the last run ended in order; since now after a crash.
+func coveredFrom(dir string, now, stopped time.Time) time.Time {
+	if !stopped.IsZero() {
+		return stopped
+	}
+	if dir == "" {
+		return time.Time{}
+	}
+	name := filepath.Join(dir, seenFile)
+	if _, err := os.Stat(name); err == nil {
+		return now
+	}
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		return now // unknown from the next start on: claim less
+	}
+	return time.Time{}
+}
+
 // readShutdown takes the remembered stop, if the last run left one.
 func readShutdown(dir string) (at time.Time, ok bool) {
 	if dir == "" {
@@ -123,7 +150,9 @@ func readShutdown(dir string) (at time.Time, ok bool) {
 	if err != nil {
 		return at, false
 	}
-	os.Remove(name)
+	if err := os.Remove(name); err != nil {
+		return at, false // it would be told again and again
+	}
 	var v struct{ At time.Time }
 	if json.Unmarshal(b, &v) != nil || v.At.IsZero() {
 		return at, false

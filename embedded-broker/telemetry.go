@@ -77,16 +77,18 @@ func NewTelemetry(o TelemetryOptions) *Telemetry {
 		calls:     newCounts(len(storeOps)*len(storeOutcomes)+16, callKey{"other", "other", false}),
 		cold:      newHistogram(latencyBuckets), flushTime: newHistogram(latencyBuckets), flushSize: newHistogram(sizeBuckets),
 	}
-	t.ring = newRing(o.Now, strconv.Itoa(int(o.NodeID)))
+	at, stopped := readShutdown(o.Dir)
+	t.ring = newRing(o.Now, strconv.Itoa(int(o.NodeID)), coveredFrom(o.Dir, t.started, at))
 	for i, op := range storeOps {
 		t.callTimes[i] = [2]*histogram{newHistogram(latencyBuckets), newHistogram(latencyBuckets)}
 		for _, k := range storeOutcomes {
 			t.calls.add(callKey{op, k.class, k.answered}, 0)
 		}
 	}
-	if at, ok := readShutdown(o.Dir); ok {
-		t.stopped = true
-		t.Emit(shutdownEvent(at))
+	if t.stopped = stopped; stopped {
+		ev := shutdownEvent(at)
+		ev.Entity = t.entity()
+		t.Emit(ev)
 	}
 	return t
 }
