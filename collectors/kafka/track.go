@@ -24,16 +24,17 @@ type tracker struct {
 	maxPart int  // per-partition series
 	born    bool // the cluster began with us: what was before us did not happen
 
-	started time.Time     // the first round that was read
-	last    time.Time     // the round before
-	every   time.Duration // between the last two rounds
-	covered time.Time     // events are complete since
-	through time.Time     // and up to
-	seq     uint64
-	topics  map[string]*topicTrack
-	groups  map[string]*groupTrack
-	brokers map[int32]*brokerTrack
-	tiered  map[string]bool // topics with remote storage, nil when configs were never read
+	started  time.Time     // the first round that was read
+	last     time.Time     // the round before
+	every    time.Duration // between the last two rounds
+	covered  time.Time     // events are complete since
+	through  time.Time     // and up to
+	seq      uint64
+	topics   map[string]*topicTrack
+	groups   map[string]*groupTrack
+	brokers  map[int32]*brokerTrack
+	metadata bool            // was read in this round
+	tiered   map[string]bool // topics with remote storage, nil when configs were never read
 }
 
 // round is what one round found out.

@@ -47,6 +47,7 @@ func (t *tracker) absorbBrokers(s *snapshot, r *round) {
 		}
 		b.state, b.seen = state, s.at
 	}
+	t.metadata = s.brokers != nil
 	leads := leaderships(s)
 	for _, id := range slices.Sorted(maps.Keys(t.brokers)) {
 		b := t.brokers[id]
@@ -138,7 +139,7 @@ func (t *tracker) measureBrokers(r *round) {
 			r.add("streamkeeper_broker_leaderships", labels, float64(b.leads))
 		}
 	}
-	if listed > 0 {
+	if t.metadata {
 		r.add("streamkeeper_cluster_brokers", map[string]string{"cluster": t.cluster}, float64(listed))
 	}
 }
