@@ -56,7 +56,10 @@ func (t *Tier) collectOnce(ctx context.Context) (next time.Time) {
 		}
 		t.state.forget(id)
 	}
-	_, next = t.state.collectable(t.o.Clock.Now())
+	now := t.o.Clock.Now()
+	if due, next = t.state.collectable(now); len(due) > 0 {
+		return now // a retry came due meanwhile
+	}
 	return next
 }
 

@@ -239,14 +239,14 @@ func (l *lab) readFrom(stream uint32, offset int64, maxBytes int) []byte {
 		l.t.Fatalf("stream %d: no extent (%v)", stream, err)
 	}
 	var all []byte
-	for errors_ := 0; offset < e.End; {
+	for failures := 0; offset < e.End; {
 		ready := make(chan struct{})
 		c, err := l.tier.Read(ReadRequest{Stream: stream, Offset: offset, MaxBytes: maxBytes}, func() { close(ready) })
 		if err != nil {
-			if errors_++; errors_ > 100 || !errors.Is(err, ErrStorage) && !errors.Is(err, ErrCorrupt) {
+			if failures++; failures > 200 || !errors.Is(err, ErrStorage) && !errors.Is(err, ErrCorrupt) {
 				l.t.Fatalf("reading stream %d at %d: %v", stream, offset, err)
 			}
-			time.Sleep(time.Second)
+			time.Sleep(failureFor)
 			continue
 		}
 		if c.Pending {

@@ -23,11 +23,11 @@ func TestOverHTTP(t *testing.T) {
 	var requests, broken atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch n := requests.Add(1); {
-		case n > 12 && n%7 == 0:
+		case n > 12 && n%19 == 0:
 			broken.Add(1)
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = w.Write([]byte("<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"))
-		case n > 12 && n%11 == 0:
+		case n > 12 && n%31 == 0:
 			broken.Add(1)
 			panic(http.ErrAbortHandler)
 		default:
@@ -41,7 +41,7 @@ func TestOverHTTP(t *testing.T) {
 	}
 	l := newLab(t, 1, 4, 2000)
 	o := l.options()
-	o.Objects, o.OffloadAfter, o.PrepareTTL, o.CallBase = store, time.Millisecond, time.Millisecond, time.Second
+	o.Objects, o.OffloadAfter, o.PrepareTTL, o.CallBase = store, time.Millisecond, time.Millisecond, 300*time.Millisecond
 	for range 5 {
 		l.log.seal(l.load.Segment(60_000, time.Now().Add(-time.Minute)))
 	}
@@ -64,6 +64,14 @@ func TestOverHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("%+v", l.tier.Stats())
+			for id, k := range l.tier.state.objects {
+				t.Logf("%x %+v", id, *k)
+			}
+		}
+	}()
 	wait(t, "collected", func() bool { return l.tier.Stats().Orphans == 0 })
 	left := 0
 	lister := store.(Lister)

@@ -323,3 +323,30 @@ func TestRecords(t *testing.T) {
 		t.Error("an unknown kind was accepted")
 	}
 }
+
+// A DELETE that fails is tried again soon, also when its turn comes while other
+// deletes are still under way.
+func TestFailedDeletesAreRetriedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 1, 1, 500)
+		failed := false
+		l.store.Inject = func(c tiertest.Call) tiertest.Fault {
+			if c.Op == "delete" && !failed {
+				failed = true
+				return tiertest.Fault{Err: tiertest.ErrInternal}
+			}
+			return tiertest.Fault{Delay: 300 * time.Millisecond}
+		}
+		l.start(l.options())
+		defer l.stop()
+		for range 3 {
+			l.log.seal(l.load.Segment(5000, time.Now()))
+		}
+		l.until("offloaded", time.Minute, l.drained)
+		if err := l.tier.Trim(t.Context(), 0, 1<<62); err != nil {
+			t.Fatal(err)
+		}
+		l.until("one deleted", time.Hour, func() bool { return l.tier.Stats().Orphans < 3 })
+		l.until("all deleted", 5*time.Second, func() bool { return l.tier.Stats().Orphans == 0 })
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
@@ -22,6 +23,7 @@ type Segment struct {
 	Number uint64
 	Sealed time.Time
 	runs   []object.Run
+	mu     sync.Mutex
 	data   [][]byte
 }
 
@@ -36,11 +38,15 @@ func (s *Segment) Runs() []object.Run { return s.runs }
 
 // ReadRun implements tier.Segment.
 func (s *Segment) ReadRun(i int) (io.ReadCloser, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return io.NopCloser(bytes.NewReader(s.data[i])), nil
 }
 
 // Bytes is the size of all runs.
 func (s *Segment) Bytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n := int64(0)
 	for _, d := range s.data {
 		n += int64(len(d))
@@ -48,8 +54,13 @@ func (s *Segment) Bytes() int64 {
 	return n
 }
 
-// Corrupt flips one bit of run i.
-func (s *Segment) Corrupt(i, bit int) { s.data[i][bit/8] ^= 1 << (bit % 8) }
+// Corrupt flips one bit of run i for whoever opens it from now on.
+func (s *Segment) Corrupt(i, bit int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data[i] = bytes.Clone(s.data[i])
+	s.data[i][bit/8] ^= 1 << (bit % 8)
+}
 
 // Batch is one batch a Load made.
 type Batch struct {
