@@ -8,8 +8,10 @@ import (
 )
 
 // Related lists the entities of a kind that a cause on e can touch, by name: a group and its topics, a
-// topic and its groups, a client id and the groups it is a member of, a partition and its topic, and the
-// cluster with everything in it. An entity of the asked kind is related to itself.
+// topic and its groups, a client id and the groups it is a member of, a partition and its topic. What is
+// shared (the cluster, its brokers and object stores) is related to everything in the cluster: where the
+// leaders are now does not say whom a broker that is gone has hurt. An entity of the asked kind is related
+// to itself only.
 func (w *World) Related(e streamkeeper.Entity, kind streamkeeper.EntityKind) []streamkeeper.Entity {
 	if e.Kind == kind {
 		return []streamkeeper.Entity{e}
@@ -17,7 +19,7 @@ func (w *World) Related(e streamkeeper.Entity, kind streamkeeper.EntityKind) []s
 	if kind == streamkeeper.KindCluster {
 		return []streamkeeper.Entity{{Kind: kind, Name: e.Cluster, Cluster: e.Cluster}}
 	}
-	if e.Kind == streamkeeper.KindCluster {
+	if shared(e.Kind) || shared(kind) {
 		return w.Entities(e.Cluster, kind)
 	}
 	w.mu.Lock()
@@ -32,6 +34,10 @@ func (w *World) Related(e streamkeeper.Entity, kind streamkeeper.EntityKind) []s
 		out = append(out, streamkeeper.Entity{Kind: kind, Name: name, Cluster: e.Cluster})
 	}
 	return out
+}
+
+func shared(kind streamkeeper.EntityKind) bool {
+	return kind == streamkeeper.KindCluster || kind == streamkeeper.KindBroker || kind == streamkeeper.KindStore
 }
 
 func (c *cluster) related(e streamkeeper.Entity, kind streamkeeper.EntityKind) []string {

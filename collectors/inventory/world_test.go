@@ -87,7 +87,10 @@ func TestRelated(t *testing.T) {
 		{entity("store", "bucket"), "cluster", []string{"c"}},
 		{entity("cluster", "c"), "group", []string{"archive", "billing"}},
 		{entity("group", "billing"), "group", []string{"billing"}},
-		{entity("group", "billing"), "broker", nil}, // every group would blame every broker
+		{entity("group", "billing"), "broker", []string{"2", "10"}}, // shared by all
+		{entity("broker", "2"), "topic", []string{"audit-log", "orders"}},
+		{entity("broker", "2"), "broker", []string{"2"}},
+		{entity("client", "app"), "store", nil},
 	} {
 		if d := cmp.Diff(test.want, names(w.Related(test.of, test.kind))); d != "" {
 			t.Errorf("%s -> %s: %s", test.of, test.kind, d)
