@@ -3,9 +3,12 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestLoadConfig_Layers(t *testing.T) {
@@ -73,4 +76,50 @@ func TestValidate_NamesEveryKey(t *testing.T) {
 	if d := Defaults(); d.Validate() != nil {
 		t.Errorf("defaults: %v", d.Validate())
 	}
+}
+
+// TestReferenceConfig_IsWholeAndTrue: the reference holds every key, with its default.
+func TestReferenceConfig_IsWholeAndTrue(t *testing.T) {
+	text, err := os.ReadFile("../docs/reference-config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Config
+	if err := decodeConfig("reference-config.yaml", text, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := Defaults()
+	want.Clusters, want.Rules = []ClusterConfig{}, []string{}
+	want.Notify = NotifyConfig{Webhooks: []ReceiverConfig{}, Alertmanagers: []ReceiverConfig{}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the reference differs from the defaults (-default +reference):\n%s", diff)
+	}
+	keys := map[string]bool{}
+	for _, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimLeft(line, "# -")
+		if k, _, ok := strings.Cut(line, ":"); ok {
+			keys[k] = true
+		}
+	}
+	for _, k := range yamlKeys(reflect.TypeFor[Config]()) {
+		if !keys[k] {
+			t.Errorf("the key %q is not in the reference", k)
+		}
+	}
+}
+
+func yamlKeys(t reflect.Type) []string {
+	for t.Kind() == reflect.Slice || t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[Duration]() {
+		return nil
+	}
+	var out []string
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("yaml"); tag != "" {
+			out = append(append(out, tag), yamlKeys(t.Field(i).Type)...)
+		}
+	}
+	return out
 }

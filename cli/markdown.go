@@ -18,7 +18,7 @@ func writeMarkdown(w io.Writer, reports []streamkeeper.Report) {
 			fmt.Fprint(w, "\n## Not judged\n\n")
 		}
 		for _, n := range r.NotJudged {
-			fmt.Fprintf(w, "- %s, because %s is missing\n", n.What, n.Needs)
+			fmt.Fprintf(w, "- %s (%s)\n", n.What, n.Needs)
 		}
 	}
 }

@@ -111,6 +111,7 @@ func rootCommand(p Process) *cobra.Command {
 
 // commands is every command, in the order of the help page.
 var commands = []func(Process) *cobra.Command{
+	upCommand,
 	diagnoseCommand,
 	drillCommand,
 	versionCommand,

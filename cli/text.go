@@ -214,7 +214,7 @@ func writeNotJudged(w io.Writer, r streamkeeper.Report, p painter) {
 			fmt.Fprintln(w, p.dim(fmt.Sprintf("not judged   … and %d more (-o json lists them)", len(r.NotJudged)-i)))
 			break
 		}
-		fmt.Fprintln(w, p.dim("not judged   "+n.What+", because "+n.Needs+" is missing"))
+		fmt.Fprintln(w, p.dim("not judged   "+n.What+" ("+n.Needs+")"))
 	}
 }
 

@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
+	"github.com/streamkeeper-io/streamkeeper/collectors/events"
+	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
+	"github.com/streamkeeper-io/streamkeeper/collectors/scrape"
+	"github.com/streamkeeper-io/streamkeeper/diagnose"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/history"
+	"github.com/streamkeeper-io/streamkeeper/rules"
+	"github.com/streamkeeper-io/streamkeeper/rules/catalog"
+	"github.com/streamkeeper-io/streamkeeper/web"
+)
+
+// foreignInterval is how often a foreign cluster is read and diagnosed unless its config says otherwise.
+const foreignInterval = 15 * time.Second
+
+// doctor is the diagnosis of all clusters: the loop and what it keeps.
+type doctor struct {
+	loop    *diagnose.Loop
+	history *history.Store
+	kafkas  []*kafka.Collector
+}
+
+// loadCatalog loads the built-in rules and the users' folders.
+func loadCatalog(folders []string) (*rules.Catalog, error) {
+	roots := []fs.FS{catalog.Files}
+	for _, f := range folders {
+		if info, err := os.Stat(f); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("rules: %s is not a folder", f)
+		}
+		roots = append(roots, os.DirFS(f))
+	}
+	c, err := rules.Load(roots...)
+	if err != nil {
+		return nil, fmt.Errorf("rules:\n%w", err)
+	}
+	return c, nil
+}
+
+// wireDiagnosis adds collectors, places, the loop and what the web side shows of them.
+func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registry, options *web.Options, _ string) error {
+	rulebook, err := loadCatalog(s.config.Rules)
+	if err != nil {
+		return err
+	}
+	if s.places, err = openSeries(s.config); err != nil {
+		return fmt.Errorf("open the measurements: %w", err)
+	}
+	s.scheduler = collectors.NewScheduler(collectors.Options{Sink: s.places, Logger: s.log})
+	s.doctor = &doctor{}
+	intervals, err := s.addCollectors()
+	if err != nil {
+		return err
+	}
+	historyURL := s.config.History.URL
+	if historyURL == "" {
+		historyURL = "sqlite://" + filepath.Join(s.config.Data, "history.db")
+	}
+	if s.doctor.history, err = history.Open(ctx, historyURL); err != nil {
+		return fmt.Errorf("open the history: %w", err)
+	}
+	tick := &diagnose.Tick{
+		Catalog: rulebook, Signals: s.places.series, World: s.places.world, Events: s.places.events,
+		Ledger: s.doctor.history, Sources: s.scheduler.Sources,
+		Config: diagnose.Config{Interval: s.config.Diagnose.Tick.Duration},
+	}
+	s.doctor.loop = diagnose.NewLoop(diagnose.LoopOptions{
+		Tick: tick, History: s.doctor.history, Logger: s.log,
+		Clusters: func() []string { return slices.Sorted(maps.Keys(intervals)) },
+		Interval: func(cluster string) time.Duration { return intervals[cluster] },
+	})
+	registry.MustRegister(s.doctor.loop)
+	s.show(options, rulebook)
+	return nil
+}
+
+// show gives the web side its views of the diagnosis.
+func (s *system) show(options *web.Options, rulebook *rules.Catalog) {
+	loop := s.doctor.loop
+	options.Reports, options.Incidents, options.Updates = loop, loop, updates{loop}
+	options.World, options.Events = s.places, s.places
+	options.Actions = silences{s.doctor.history}
+	options.Rules = rulebookView{rulebook}
+	options.Mounts["/prometheus/"] = s.places.series.Handler()
+	options.Mounts["GET /api/v1/recording"] = recordingHandler(s.places, s.config)
+	options.Ready = func() error {
+		if len(loop.Reports()) == 0 {
+			return errors.New("the first tick has not run yet")
+		}
+		return nil
+	}
+}
+
+// addCollectors schedules the sources of every cluster and returns each cluster's interval.
+func (s *system) addCollectors() (map[string]time.Duration, error) {
+	intervals := map[string]time.Duration{}
+	if s.node != nil {
+		name, every := s.config.Broker.Name, s.config.Diagnose.Tick.Duration
+		intervals[name] = every
+		client := &http.Client{Transport: inProcess{s.node.metrics}}
+		ring := &http.Client{Transport: inProcess{s.node.telemetry.Events()}}
+		cl := ClusterConfig{
+			Name: name, Brokers: []string{s.node.broker.Addr()},
+			Metrics: []string{"http://" + name + "/metrics"}, Events: "http://" + name + "/api/v1/broker/events",
+		}
+		if err := s.addCluster(cl, every, client, ring, true); err != nil {
+			return nil, err
+		}
+	}
+	for _, cl := range s.config.Clusters {
+		every := cl.Scrape.Duration
+		switch {
+		case every > 0:
+		case cl.Events != "": // a Streamkeeper broker can be read as often as our own
+			every = s.config.Diagnose.Tick.Duration
+		default:
+			every = foreignInterval
+		}
+		intervals[cl.Name] = every
+		if err := s.addCluster(cl, every, nil, nil, false); err != nil {
+			return nil, err
+		}
+	}
+	return intervals, nil
+}
+
+// addCluster schedules one cluster's sources. Nil clients use the network.
+func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, ringing *http.Client, ours bool) error {
+	o := kafka.Options{Cluster: cl.Name, Kind: "kafka", Brokers: cl.Brokers, FromStart: ours}
+	if cl.Events != "" {
+		o.Kind, o.Facts = "embedded", map[string]bool{"tiering": true}
+	}
+	k, err := kafka.New(o)
+	if err != nil {
+		return fmt.Errorf("cluster %s: %w", cl.Name, err)
+	}
+	s.doctor.kafkas = append(s.doctor.kafkas, k)
+	s.scheduler.Add(k, every, cl.Name)
+	for _, u := range cl.Metrics {
+		c, err := scrape.New(scrape.Options{Cluster: cl.Name, URL: u, Client: scraping})
+		if err != nil {
+			return fmt.Errorf("cluster %s: %w", cl.Name, err)
+		}
+		s.scheduler.Add(c, every, cl.Name)
+	}
+	if cl.Events != "" {
+		s.scheduler.Add(events.NewRing(events.RingOptions{Cluster: cl.Name, Source: "broker", URL: cl.Events, Client: ringing}), every, cl.Name)
+	}
+	return nil
+}
+
+func (d *doctor) run(ctx context.Context) error { return d.loop.Run(ctx) }
+
+// Close ends the connections that the diagnosis holds.
+func (d *doctor) Close() error {
+	for _, k := range d.kafkas {
+		k.Close()
+	}
+	if d.history == nil {
+		return nil
+	}
+	return d.history.Close()
+}
+
+// noReports is the answer while diagnosis is off.
+type noReports struct{}
+
+func (noReports) Reports() []streamkeeper.Report { return nil }

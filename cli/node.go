@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	broker "github.com/streamkeeper-io/streamkeeper/embedded-broker"
+	"github.com/streamkeeper-io/streamkeeper/engine"
+	"github.com/streamkeeper-io/streamkeeper/engine/tier/objectstore"
+)
+
+// node is the bundled broker: engine, protocol and what it tells about itself.
+type node struct {
+	engine    *engine.Engine
+	broker    *broker.Broker
+	telemetry *broker.Telemetry
+	metrics   http.Handler // of this broker only
+	registry  *prometheus.Registry
+}
+
+// closeNodeTimeout bounds a clean stop of the broker.
+const closeNodeTimeout = 20 * time.Second
+
+// startNode opens the engine on the data folder and serves the Kafka protocol.
+func startNode(ctx context.Context, c Config, getenv func(string) string, log *slog.Logger) (*node, error) {
+	dir := filepath.Join(c.Data, "broker")
+	storeURL := c.Broker.Tier.ObjectStore
+	if storeURL == "" {
+		abs, err := filepath.Abs(filepath.Join(c.Data, "objects"))
+		if err != nil {
+			return nil, err
+		}
+		storeURL = "file://" + abs
+	}
+	store, err := objectstore.Open(storeURL, getenv)
+	if err != nil {
+		return nil, fmt.Errorf("object store: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	telemetry := broker.NewTelemetry(broker.TelemetryOptions{Dir: dir, Store: storeName(storeURL)})
+	e, err := engine.Open(ctx, engine.Options{
+		Dir: dir, Store: store, Observer: telemetry,
+		Log: engine.LogOptions{
+			SegmentBytes: int64(c.Broker.Log.SegmentBytes), Flush: engine.Flushing(c.Broker.Log.Flush),
+			FlushInterval: c.Broker.Log.FlushInterval.Duration,
+		},
+		Tier: engine.TierOptions{
+			OffloadAfter: c.Broker.Tier.OffloadAfter.Duration, LocalBytes: int64(c.Broker.Tier.LocalBytes),
+			HardLocalBytes: int64(c.Broker.Tier.HardLocalBytes), SliceBytes: int64(c.Broker.Tier.SliceBytes),
+			PoolBytes: int64(c.Broker.Tier.PoolBytes),
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the broker's data in %s: %w", dir, err)
+	}
+	b, err := broker.Start(ctx, broker.Options{
+		Engine: e, Telemetry: telemetry, Listen: c.Broker.Listen, Advertised: c.Broker.Advertised,
+		AutoCreateTopics: c.Broker.AutoCreateTopics, DefaultPartitions: c.Broker.DefaultPartitions,
+		MemoryBudget: int64(c.Broker.MemoryBytes), MaxConnections: c.Broker.MaxConnections,
+		MaxConnectionsPerIP: c.Broker.MaxPerIP, Logger: log,
+		Group: broker.GroupOptions{
+			MinSessionTimeout: c.Broker.Group.MinSessionTimeout.Duration, MaxSessionTimeout: c.Broker.Group.MaxSessionTimeout.Duration,
+			InitialRebalanceDelay: c.Broker.Group.InitialRebalanceDelay.Duration,
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("serve the Kafka protocol on broker.listen %s: %w", c.Broker.Listen, err), e.Close(context.WithoutCancel(ctx)))
+	}
+	n := &node{engine: e, broker: b, telemetry: telemetry, registry: prometheus.NewRegistry()}
+	n.registry.MustRegister(telemetry)
+	n.metrics = promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
+	return n, nil
+}
+
+// Close stops the broker cleanly, then the engine.
+func (n *node) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeNodeTimeout)
+	defer cancel()
+	return errors.Join(n.broker.Close(ctx), n.engine.Close(ctx))
+}
+
+// storeName is what people call the store: its bucket, or its folder's name.
+func storeName(storeURL string) string {
+	u, err := url.Parse(storeURL)
+	if err != nil || u.Scheme == "file" {
+		return path.Base(strings.TrimRight(strings.TrimPrefix(storeURL, "file://"), "/"))
+	}
+	return u.Host
+}
+
+// inProcess answers requests by calling a handler: the broker in this process is read by the very code that
+// reads one across the network, without the network.
+type inProcess struct{ handler http.Handler }
+
+// RoundTrip serves one request.
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := newPipeWriter(r)
+	go w.serve(t.handler, r)
+	return w.response()
+}

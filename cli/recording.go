@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors/series"
+)
+
+// A recording is what was seen around an incident, as one text file (txtar, gzipped or not): story.md for
+// people, meta, inventories and events as JSON, one a line, signals in promtool's notation with raw times.
+// It replays through the same tick as live data, so a bug report is a recording and a recording is a test.
+const (
+	recordingSchema  = "streamkeeper.recording/v1"
+	maxRecording     = 256 << 20 // bytes, unpacked
+	defaultRecording = 10 * time.Minute
+)
+
+type recordingMeta struct {
+	Schema      string    `json:"schema"`
+	Cluster     string    `json:"cluster"`
+	From        time.Time `json:"from"`
+	To          time.Time `json:"to"`
+	TickSeconds float64   `json:"tick_seconds"`
+	SLOLag      float64   `json:"slo_lag_seconds"`
+	Version     string    `json:"version"`
+}
+
+type recording struct {
+	meta        recordingMeta
+	story       string
+	inventories []streamkeeper.Inventory
+	rounds      []round
+	signals     []byte
+	want        string
+}
+
+// record takes what the places hold of a cluster since a time.
+func (p *places) record(ctx context.Context, cluster string, since, to time.Time, tick, slo time.Duration) (recording, error) {
+	r := recording{meta: recordingMeta{
+		Schema: recordingSchema, Cluster: cluster, From: since.UTC(), To: to.UTC(),
+		TickSeconds: tick.Seconds(), SLOLag: slo.Seconds(), Version: Version(),
+	}}
+	r.story = fmt.Sprintf("Cluster %s from %s to %s.\n", cluster, since.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
+	r.rounds, r.inventories = p.remembered(cluster, since)
+	var b bytes.Buffer
+	match := []string{fmt.Sprintf("{cluster=%q}", cluster)}
+	if err := p.series.Export(ctx, &b, series.ExportOptions{From: since, To: to, Match: match}); err != nil {
+		return r, fmt.Errorf("export the signals: %w", err)
+	}
+	r.signals = b.Bytes()
+	return r, nil
+}
+
+// write writes the recording as gzipped txtar.
+func (r recording) write(w io.Writer) error {
+	meta, err := json.MarshalIndent(r.meta, "", "  ")
+	if err != nil {
+		return err
+	}
+	inventories, err := jsonLines(r.inventories)
+	if err != nil {
+		return err
+	}
+	rounds, err := jsonLines(r.rounds)
+	if err != nil {
+		return err
+	}
+	a := txtar.Archive{Files: []txtar.File{
+		{Name: "story.md", Data: []byte(r.story)},
+		{Name: "meta.json", Data: append(meta, '\n')},
+		{Name: "inventory.jsonl", Data: inventories},
+		{Name: "events.jsonl", Data: rounds},
+		{Name: "signals", Data: r.signals},
+	}}
+	if r.want != "" {
+		a.Files = append(a.Files, txtar.File{Name: "want", Data: []byte(r.want)})
+	}
+	z := gzip.NewWriter(w)
+	if _, err := z.Write(txtar.Format(&a)); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+func jsonLines[T any](all []T) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	for _, v := range all {
+		if err := e.Encode(v); err != nil {
+			return nil, err
+		}
+	}
+	return b.Bytes(), nil
+}
+
+func readJSONLines[T any](name string, data []byte) ([]T, error) {
+	var out []T
+	d := json.NewDecoder(bytes.NewReader(data))
+	for d.More() {
+		var v T
+		if err := d.Decode(&v); err != nil {
+			return nil, fmt.Errorf("%s, entry %d: %w", name, len(out)+1, err)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// readRecording reads a recording file.
+func readRecording(path string) (recording, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return recording{}, fmt.Errorf("open the recording: %w", err)
+	}
+	defer f.Close()
+	r, err := parseRecording(f)
+	if err != nil {
+		return r, fmt.Errorf("recording %s: %w", path, err)
+	}
+	return r, nil
+}
+
+func parseRecording(in io.Reader) (recording, error) {
+	var r recording
+	buffered := bufio.NewReader(in)
+	var text io.Reader = buffered
+	if magic, err := buffered.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
+		z, err := gzip.NewReader(buffered)
+		if err != nil {
+			return r, err
+		}
+		text = z
+	}
+	all, err := io.ReadAll(io.LimitReader(text, maxRecording+1))
+	if err != nil {
+		return r, err
+	}
+	if len(all) > maxRecording {
+		return r, fmt.Errorf("larger than %d MiB", maxRecording>>20)
+	}
+	files := map[string][]byte{}
+	for _, f := range txtar.Parse(all).Files {
+		files[f.Name] = f.Data
+	}
+	if files["meta.json"] == nil || files["signals"] == nil {
+		return r, errors.New("not a recording: the sections meta.json and signals are wanted (`streamkeeper record` writes them)")
+	}
+	if err := json.Unmarshal(files["meta.json"], &r.meta); err != nil {
+		return r, fmt.Errorf("meta.json: %w", err)
+	}
+	if r.meta.Schema != recordingSchema {
+		return r, fmt.Errorf("schema %q; this program reads %q", r.meta.Schema, recordingSchema)
+	}
+	if r.meta.TickSeconds < 0.1 || !r.meta.To.After(r.meta.From) {
+		return r, errors.New("meta.json: tick_seconds and a from before to are wanted")
+	}
+	if r.inventories, err = readJSONLines[streamkeeper.Inventory]("inventory.jsonl", files["inventory.jsonl"]); err != nil {
+		return r, err
+	}
+	if r.rounds, err = readJSONLines[round]("events.jsonl", files["events.jsonl"]); err != nil {
+		return r, err
+	}
+	r.signals, r.story, r.want = files["signals"], string(files["story.md"]), string(files["want"])
+	return r, nil
+}
+
+// recordingHandler serves GET /api/v1/recording?cluster=&since=.
+func recordingHandler(p *places, c Config) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		now := p.now()
+		since := now.Add(-defaultRecording)
+		if t := req.URL.Query().Get("since"); t != "" {
+			at, err := time.Parse(time.RFC3339, t)
+			if err != nil {
+				http.Error(w, "since: want RFC 3339, as 2026-01-02T15:04:05Z", http.StatusBadRequest)
+				return
+			}
+			since = at
+		}
+		cluster := req.URL.Query().Get("cluster")
+		if cluster == "" {
+			if all := p.world.Clusters(); len(all) == 1 {
+				cluster = all[0]
+			}
+		}
+		if cluster == "" {
+			http.Error(w, "cluster: name one of "+strings.Join(p.world.Clusters(), ", "), http.StatusBadRequest)
+			return
+		}
+		r, err := p.record(req.Context(), cluster, since, now, c.Diagnose.Tick.Duration, c.Diagnose.SLOLag.Duration)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/gzip")
+		_ = r.write(w) // the client has gone; there is nobody to tell
+	})
+}

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/history"
+	"github.com/streamkeeper-io/streamkeeper/rules"
+	"github.com/streamkeeper-io/streamkeeper/web"
+)
+
+// updates shows the loop's ticks to the web side.
+type updates struct{ loop *diagnose.Loop }
+
+// Subscribe forwards ticks.
+func (u updates) Subscribe() (<-chan struct{}, func()) { return u.loop.Subscribe() }
+
+// Inventories is the merged inventory of every cluster.
+func (p *places) Inventories() []streamkeeper.Inventory { return p.world.Snapshot() }
+
+// eventScan bounds how many events one page of the API looks through.
+const eventScan = 20000
+
+// Recent lists events, newest first.
+func (p *places) Recent(cluster string, kinds []string, since time.Time, limit int) []streamkeeper.Event {
+	entries, _, _ := p.events.Since(0, eventScan)
+	var out []streamkeeper.Event
+	for i := len(entries) - 1; i >= 0 && len(out) < limit; i-- {
+		e := entries[i].Event
+		if (cluster == "" || e.Entity.Cluster == cluster) && (kinds == nil || slices.Contains(kinds, e.Kind)) && e.At.After(since) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// silences keeps silences in the history, where the next tick reads them.
+type silences struct{ history *history.Store }
+
+// Silences lists those in force.
+func (s silences) Silences(ctx context.Context) ([]web.Silence, error) {
+	all, err := s.history.Entries(ctx, "", time.Now())
+	if err != nil {
+		return nil, err
+	}
+	var out []web.Silence
+	for _, e := range all {
+		if e.Kind == history.Silence {
+			out = append(out, silenceOf(e))
+		}
+	}
+	return out, nil
+}
+
+func silenceOf(e history.Entry) web.Silence {
+	return web.Silence{ID: e.ID, Entity: e.Entity, Cause: e.Cause, Until: e.Until, By: e.By, Comment: e.Comment}
+}
+
+// AddSilence keeps one.
+func (s silences) AddSilence(ctx context.Context, w web.Silence) (web.Silence, error) {
+	entity, err := streamkeeper.ParseEntity(w.Entity)
+	if err != nil {
+		return w, err
+	}
+	e, err := s.history.AddEntry(ctx, history.Entry{
+		Kind: history.Silence, Cluster: entity.Cluster, Entity: w.Entity, Cause: w.Cause, Until: w.Until, By: w.By, Comment: w.Comment,
+	}, time.Now())
+	return silenceOf(e), err
+}
+
+// RemoveSilence ends one.
+func (s silences) RemoveSilence(ctx context.Context, id string) (bool, error) {
+	return s.history.RemoveEntry(ctx, id)
+}
+
+// rulebookView lists the catalog.
+type rulebookView struct{ catalog *rules.Catalog }
+
+// Rules lists causes, symptoms and evidence.
+func (v rulebookView) Rules() []web.Rule {
+	var out []web.Rule
+	for _, c := range v.catalog.Causes() {
+		out = append(out, web.Rule{ID: c.ID, Kind: "cause", Entity: string(c.Entity), Title: c.Title, Why: c.Summary})
+	}
+	for _, n := range v.catalog.Nodes() {
+		kind := "evidence"
+		if n.Symptom {
+			kind = "symptom"
+		}
+		out = append(out, web.Rule{ID: n.ID, Kind: kind, Entity: string(n.Entity), Title: n.Title, Why: n.Why})
+	}
+	return out
+}
