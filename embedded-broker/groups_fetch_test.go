@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -291,4 +292,29 @@ func FuzzDecodeGroup(f *testing.F) {
 		}
 		t.Fatalf("timers never end: state %s with %d members", m.State(), m.Size())
 	})
+}
+
+func TestGroups_CloseAnswersWhoWaits(t *testing.T) {
+	l := newGroupLab(t, GroupOptions{InitialRebalanceDelay: time.Minute})
+	l.topic("t", 1)
+	c := l.client(kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"))
+	go c.PollFetches(t.Context())
+	l.eventually("the join waits", func() bool {
+		g := l.broker.groups.find("g")
+		if g == nil {
+			return false
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.machine.Size() == 1
+	})
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := l.broker.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("closing took %v: it waited for a JoinGroup", d)
+	}
 }
