@@ -126,10 +126,14 @@ func (r *Ring) advance(p page, complete bool) streamkeeper.Watermark {
 	return w
 }
 
-// startOf is when the process that answered began to tell.
+// startOf is when the process that answered began to tell. Its own word counts, unless it claims all the
+// past: it cannot speak for the process before it.
 func startOf(p page) time.Time {
+	if !p.Watermark.From.IsZero() {
+		return p.Watermark.From
+	}
 	for _, e := range p.Events {
-		if e.Kind == "broker_started" && e.At.After(p.Watermark.From) {
+		if e.Kind == "broker_started" {
 			return e.At
 		}
 	}
