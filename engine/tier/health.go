@@ -49,7 +49,6 @@ type health struct {
 	family    [families]Health
 	firstFail [families]time.Time
 	throttled [families]int
-	lastOK    time.Time
 	recovered chan struct{} // closed and replaced when a family recovers
 }
 
@@ -80,7 +79,7 @@ func (h *health) count(op string, class Class, err error, now time.Time) {
 
 func (h *health) success(i int, now time.Time) *Event {
 	f := &h.family[i]
-	h.lastOK, f.LastOK = now, now
+	f.LastOK = now
 	f.Failures, h.throttled[i] = 0, 0
 	if !f.Failing {
 		return nil
@@ -129,15 +128,15 @@ func (h *health) snapshot() []Health {
 	return s[:]
 }
 
-// due returns how long to wait before the next probe: none when the store was
-// not heard of for a probe interval, a second when the last read failed.
+// due returns how long to wait before the next probe: none when nothing was read
+// for a probe interval, a second when the last read failed.
 func (h *health) due(every time.Duration, lastProbe, now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.family[callsRead].Failures > 0 {
 		return lastProbe.Add(time.Second).Sub(now)
 	}
-	last := h.lastOK
+	last := h.family[callsRead].LastOK
 	if lastProbe.After(last) {
 		last = lastProbe
 	}

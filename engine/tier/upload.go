@@ -1,17 +1,13 @@
 package tier
 
 import (
-	"cmp"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/object"
-	"github.com/streamkeeper-io/streamkeeper/engine/tier/objectstore"
 )
 
 // uploadBuffer is what one upload holds in memory apart from its footer: copy
@@ -33,7 +29,7 @@ type uploader struct {
 	mu         sync.Mutex
 	limit      *limit
 	flights    map[uint64]*flight
-	seen       map[uint64]bool      // sealed segments counted as arrived
+	sizes      map[uint64]int64     // of the sealed segments seen so far
 	broken     map[uint64]time.Time // damaged segments, and when to look again
 	last       *flight
 	pending    pending
@@ -64,7 +60,7 @@ type flight struct {
 func newUploader(t *Tier) *uploader {
 	return &uploader{
 		t: t, limit: newLimit(uploadCap(&t.o), t.o.Clock.Now()), firstRound: true,
-		flights: map[uint64]*flight{}, seen: map[uint64]bool{}, broken: map[uint64]time.Time{},
+		flights: map[uint64]*flight{}, sizes: map[uint64]int64{}, broken: map[uint64]time.Time{},
 	}
 }
 
@@ -96,10 +92,11 @@ func (u *uploader) round(ctx context.Context) {
 	sealed := u.t.o.Source.SealedSegments()
 	u.firstRound = false
 	waiting := u.uncommitted(sealed, told)
-	due := u.due(waiting, now)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.measure(sealed, waiting, len(due), now)
+	u.meet(sealed, now)
+	due := u.due(waiting, now)
+	u.measure(waiting, len(due), now)
 	select {
 	case <-u.t.fence.ready:
 	default:
@@ -158,7 +155,7 @@ func (u *uploader) offloaded(segment uint64) {
 }
 
 // due returns the segments to upload now, oldest first: those old enough, and as
-// many more as space demands.
+// many more as space demands. Called with mu held.
 func (u *uploader) due(waiting []Segment, now time.Time) []Segment {
 	excess := int64(0)
 	if u.t.o.LocalBytes > 0 {
@@ -170,44 +167,45 @@ func (u *uploader) due(waiting []Segment, now time.Time) []Segment {
 		if old || excess > 0 {
 			due = append(due, s)
 		}
-		excess -= segmentBytes(s)
+		excess -= u.sizes[s.ID()]
 	}
 	return due
 }
 
-func segmentBytes(s Segment) int64 {
-	n := int64(0)
-	for _, r := range s.Runs() {
-		n += r.Bytes
+// meet takes in the source's list: new segments have arrived, and are measured
+// once, since a segment may have very many runs. Called with mu held.
+func (u *uploader) meet(sealed []Segment, now time.Time) {
+	sizes := make(map[uint64]int64, len(sealed))
+	arrived := 0
+	for _, s := range sealed {
+		size, known := u.sizes[s.ID()]
+		if !known {
+			arrived++
+			for _, r := range s.Runs() {
+				size += r.Bytes
+			}
+		}
+		sizes[s.ID()] = size
 	}
-	return n
+	u.sizes = sizes
+	for id := range u.broken {
+		if _, ok := sizes[id]; !ok {
+			delete(u.broken, id)
+		}
+	}
+	u.limit.arrive(arrived, now)
 }
 
-// measure updates the gauges and the arrival rate. Called with mu held.
-func (u *uploader) measure(sealed, waiting []Segment, due int, now time.Time) {
+// measure updates the gauges. Called with mu held.
+func (u *uploader) measure(waiting []Segment, due int, now time.Time) {
 	p := pending{segments: len(waiting), due: due}
 	for _, s := range waiting {
-		p.bytes += segmentBytes(s)
+		p.bytes += u.sizes[s.ID()]
 		if p.oldest.IsZero() || s.SealedAt().Before(p.oldest) {
 			p.oldest = s.SealedAt()
 		}
 	}
 	u.pending = p
-	arrived := 0
-	seen := make(map[uint64]bool, len(sealed))
-	for _, s := range sealed {
-		if !u.seen[s.ID()] {
-			arrived++
-		}
-		seen[s.ID()] = true
-	}
-	u.seen = seen
-	for id := range u.broken {
-		if !seen[id] {
-			delete(u.broken, id)
-		}
-	}
-	u.limit.arrive(arrived, now)
 	if due == 0 {
 		u.dueSince = time.Time{}
 	} else if u.dueSince.IsZero() {
@@ -245,127 +243,6 @@ func (u *uploader) fly(ctx context.Context, f *flight) {
 	u.t.Wake()
 }
 
-// offload is the commit protocol: PREPARE, PUT, COMMIT, index, Offloaded. It
-// returns an error only when ctx ended, the journal failed or the segment is
-// damaged.
-func (u *uploader) offload(ctx context.Context, f *flight) (int64, error) {
-	s := f.segment
-	if len(s.Runs()) == 0 { // everything in it was deleted meanwhile
-		if err := f.turn(ctx); err != nil {
-			return 0, err
-		}
-		return 0, u.t.o.Source.Offloaded(s.ID())
-	}
-	id := u.t.newID()
-	plan, err := object.NewPlan(object.Info{
-		ID: id, Cluster: u.t.o.ClusterID, Node: u.t.o.NodeID, Segment: s.ID(),
-		Created: f.began.UnixMilli(), Block: int32(u.t.o.SliceBytes),
-	}, s)
-	if err != nil {
-		return 0, err
-	}
-	notBefore, err := u.store(ctx, id, plan, s.ID())
-	if err != nil {
-		u.t.state.abandon(id)
-		return 0, err
-	}
-	if err := f.turn(ctx); err != nil {
-		u.t.state.abandon(id)
-		return 0, err
-	}
-	if err := u.commit(ctx, id, plan, notBefore); err != nil {
-		return 0, err
-	}
-	u.offloaded(s.ID())
-	seconds := u.t.o.Clock.Now().Sub(f.began).Seconds()
-	u.t.event(EventSegmentOffloaded, fmt.Sprintf("segment %d is object %s", s.ID(), objectName(id)), map[string]any{
-		"segment": s.ID(), "object": objectName(id), "bytes": plan.Size(), "runs": len(plan.Footer().Runs), "seconds": seconds,
-	})
-	return plan.Size(), nil
-}
-
-// turn waits until the flight before has committed or was given up.
-func (f *flight) turn(ctx context.Context) error {
-	if f.before == nil {
-		return nil
-	}
-	select {
-	case <-f.before.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// store logs PREPARE and puts the object until it is there. Each attempt ends
-// well before the prepared time, after which an object without COMMIT may be
-// deleted; PREPARE is renewed in time.
-func (u *uploader) store(ctx context.Context, id ObjectID, plan *object.Plan, segment uint64) (notBefore time.Time, err error) {
-	body := plan.Body()
-	defer func() { err = cmp.Or(err, body.Close()) }()
-	attempt := 2 * u.t.calls.deadline(plan.Size())
-	for failures := 0; ; failures++ {
-		now := u.t.o.Clock.Now()
-		if now.Add(attempt).After(notBefore) {
-			notBefore = now.Add(max(u.t.o.PrepareTTL, 2*attempt))
-			if err := u.t.journal(ctx, prepareRecord(id, notBefore, segment)); err != nil {
-				return notBefore, err
-			}
-			u.t.state.prepare(id, notBefore)
-		}
-		err := u.t.calls.put(ctx, objectName(id), body, plan.Size(), PutOptions{})
-		ended := u.t.o.Clock.Now()
-		u.feedback(err, ended.Sub(now), ended)
-		if err == nil {
-			return notBefore, nil
-		}
-		if _, ours := errors.AsType[*bodyError](err); ours {
-			return notBefore, err // the local log's trouble: plan again later
-		}
-		if lost, err := u.t.fence.status(); lost {
-			return notBefore, err
-		}
-		if !u.t.sleep(ctx, u.t.backoff(failures, 10*time.Second), callsWrite) {
-			return notBefore, context.Cause(ctx)
-		}
-	}
-}
-
-// feedback adapts the concurrency to the outcome of a put.
-func (u *uploader) feedback(err error, d time.Duration, now time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	_, ours := errors.AsType[*bodyError](err)
-	switch {
-	case ours:
-	case err == nil:
-		u.limit.success(d, max(0, u.pending.due-len(u.flights)))
-	case objectstore.Classify(err) == objectstore.ClassThrottled:
-		u.failures++
-		u.limit.throttled(now)
-	default:
-		u.failures++
-	}
-}
-
-// commit makes the object's runs cold data: durable COMMIT, then the index.
-func (u *uploader) commit(ctx context.Context, id ObjectID, plan *object.Plan, notBefore time.Time) error {
-	// The outcome of a journal write that fails is unknown: the object must
-	// neither be deleted nor served, which leaves it to the next replay.
-	if err := u.t.journal(ctx, commitRecord(id, notBefore, plan.EncodedFooter())); err != nil {
-		return err
-	}
-	r := record{id: id, footer: *plan.Footer(), size: plan.Size(), notBefore: notBefore, segment: plan.Footer().Segment}
-	empty, err := u.t.state.commit(r)
-	if err != nil {
-		return u.t.failJournal(err)
-	}
-	if empty {
-		return u.t.destroy(ctx, []ObjectID{id})
-	}
-	return nil
-}
-
 // stats fills in the uploader's part.
 func (u *uploader) stats(s *Stats, now time.Time) {
 	u.mu.Lock()
@@ -382,19 +259,4 @@ func (u *uploader) stats(s *Stats, now time.Time) {
 		s.OldestUpload = max(s.OldestUpload, now.Sub(f.began))
 	}
 	s.Uploaded, s.UploadedBytes, s.UploadFailures = u.uploaded, u.bytes, u.failures
-}
-
-// newID returns an id whose first bytes are the time in nanoseconds.
-func (t *Tier) newID() ObjectID {
-	var id ObjectID
-	binary.BigEndian.PutUint64(id[:8], uint64(t.o.Clock.Now().UnixNano()))
-	binary.BigEndian.PutUint64(id[8:], t.o.Random())
-	return id
-}
-
-// objectName spreads objects over prefixes by their random part, as stores
-// shard by name.
-func objectName(id ObjectID) string {
-	h := hex.EncodeToString(id[:])
-	return "objects/" + h[30:] + "/" + h + ".sko"
 }
