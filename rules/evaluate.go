@@ -198,7 +198,10 @@ func (e *evaluation) observe(n *Node, entity streamkeeper.Entity) streamkeeper.O
 		}
 	}
 	if state == streamkeeper.Absent {
-		o.Text, _ = n.program.sayNot.render(f)
+		// absent may be decided without every number; half a sentence says less than the rule's title
+		if text, missing := n.program.sayNot.render(f); len(missing) == 0 {
+			o.Text = text
+		}
 		return o
 	}
 	o.Since = earliest(matched)
@@ -285,8 +288,8 @@ func (l *loci) list(f *frame) []streamkeeper.Locus {
 	}
 	count := map[string]int{}
 	for _, e := range f.find(&l.call).match {
-		if s, ok := attrText(e, l.attr); ok {
-			count[s]++
+		if name := l.name(e); name != "" {
+			count[name]++
 		}
 	}
 	names := sortedKeys(count)
@@ -296,6 +299,19 @@ func (l *loci) list(f *frame) []streamkeeper.Locus {
 		out[i] = streamkeeper.Locus{Kind: l.kind, Name: name}
 	}
 	return out
+}
+
+// name is the locus that one event names, "" when it lacks an attribute.
+func (l *loci) name(e *streamkeeper.Event) string {
+	parts := make([]string, len(l.attrs))
+	for i, a := range l.attrs {
+		s, ok := attrText(e, a)
+		if !ok {
+			return ""
+		}
+		parts[i] = s
+	}
+	return strings.Join(parts, "-")
 }
 
 // lociText names at most three loci.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -308,6 +309,35 @@ func TestObserve_Unknowns(t *testing.T) {
 	}
 	if o := on(fact(streamkeeper.Present), nil, "left_on_timeout"); o.Needs != "the event ring" {
 		t.Errorf("needs is %q", o.Needs)
+	}
+}
+
+// TestObserve_AbsentWithoutEveryNumber: a condition may be decided while its text lacks a number.
+func TestObserve_AbsentWithoutEveryNumber(t *testing.T) {
+	files := fixtureFiles()
+	text := strings.Replace(string(files["evidence/slow_records.yaml"].Data), "say: slow", "say: slow\nsay_not: '{{record_seconds}} s at {{topic.produce_rate}}/s'", 1)
+	files["evidence/slow_records.yaml"] = &fstest.MapFile{Data: []byte(text)}
+	c, err := Load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, r := range map[string]fixedReadings{"": {"record_seconds": .01}, "0.01 s at 5/s": {"record_seconds": .01, "produce_rate": 5}} {
+		e := &evaluation{catalog: c, raw: map[NodeOn]streamkeeper.State{}, phase: testFrame(r, testWorld(), fixedLog{}).phase}
+		o := e.observe(c.nodes["slow_records"], groupOf("late"))
+		if o.State != streamkeeper.Absent || o.Text != want {
+			t.Errorf("with %v: %v %q, want absent %q", r, o.State, o.Text, want)
+		}
+	}
+}
+
+func TestLoci_JoinedAttributes(t *testing.T) {
+	l := &loci{kind: "partition", call: eventCall{kinds: []string{"stall"}}, attrs: []string{"topic", "partition"}}
+	f := testFrame(nil, fixedWorld{}, fixedLog{events: []streamkeeper.Event{
+		event(9, "stall topic=orders partition=1"), event(8, "stall topic=orders partition=3"), event(7, "stall topic=orders partition=3"), event(6, "stall topic=orders"),
+	}})
+	want := []streamkeeper.Locus{{Kind: "partition", Name: "orders-3"}, {Kind: "partition", Name: "orders-1"}}
+	if d := cmp.Diff(want, l.list(f)); d != "" {
+		t.Error(d)
 	}
 }
 

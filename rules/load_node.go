@@ -44,6 +44,15 @@ type lociYAML struct {
 	Within string `yaml:"within"`
 }
 
+// attrs splits "topic,partition".
+func (y *lociYAML) attrs() []string {
+	list := strings.Split(y.Attr, ",")
+	for i, a := range list {
+		list[i] = strings.TrimSpace(a)
+	}
+	return list
+}
+
 // defaultWindow is the window of a node that does not say.
 const defaultWindow = 5 * time.Minute
 
@@ -61,9 +70,9 @@ type program struct {
 
 // loci names what a present node points at.
 type loci struct {
-	kind string
-	call eventCall
-	attr string
+	kind  string
+	call  eventCall
+	attrs []string // more than one: joined by -, as in orders-3
 }
 
 // nodeLoader keeps one file's context while it is checked.
@@ -210,7 +219,9 @@ func (c *nodeLoader) texts(y *nodeYAML) {
 		sc.attrs[a] = true
 	}
 	if y.Loci != nil {
-		sc.attrs[y.Loci.Attr] = true
+		for _, a := range y.Loci.attrs() {
+			sc.attrs[a] = true
+		}
 	}
 	p := c.node.program
 	p.say = c.template(y.Say, sc, "say")
@@ -246,7 +257,7 @@ func (c *nodeLoader) loci(y *lociYAML) {
 		c.fail(c.src.errorAt(c.src.keyAt("loci"), "loci needs kind, from (event kinds) and attr"))
 		return
 	}
-	lo := &loci{kind: y.Kind, attr: y.Attr}
+	lo := &loci{kind: y.Kind, attrs: y.attrs()}
 	for _, k := range strings.Split(y.From, "|") {
 		lo.call.kinds = append(lo.call.kinds, strings.TrimSpace(k))
 		c.uses.kinds[strings.TrimSpace(k)] = true

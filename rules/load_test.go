@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -132,4 +133,29 @@ func TestLoad_Edges(t *testing.T) {
 	if b, _ := c.Cause("nothing_to_read"); b.Prior < .149 || b.Prior > .151 || !b.Benign || len(b.HoldsWhile) != 1 {
 		t.Errorf("the benign cause is %+v", b)
 	}
+}
+
+// FuzzLoad: whatever somebody writes into a rule file is loaded or refused with its place, never a panic.
+func FuzzLoad(f *testing.F) {
+	for name, file := range fixtureFiles() {
+		f.Add(name, string(file.Data))
+	}
+	f.Add("symptoms/x.yaml", "a: &a [*a]")
+	f.Add("causes/x.yaml", "id: x\neffects:\n  ? [a]\n  : b\n")
+	f.Fuzz(func(t *testing.T, name, text string) {
+		files := fixtureFiles()
+		if _, ok := files[name]; !ok {
+			name = "symptoms/lag_high.yaml"
+		}
+		files[name] = &fstest.MapFile{Data: []byte(text)}
+		c, err := Load(files)
+		if err == nil {
+			c.Test()
+			return
+		}
+		var e *Error
+		if !errors.As(err, &e) || e.Line < 1 || e.Column < 1 {
+			t.Fatalf("a mistake without a place: %v", err)
+		}
+	})
 }

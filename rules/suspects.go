@@ -288,7 +288,11 @@ func (c *Catalog) evidencePlan(s Scope, sus []Suspect) *planner {
 
 // nodesOf lists what is to be evaluated, each once, by node and entity.
 func nodesOf(sus []Suspect) []NodeOn {
-	var out []NodeOn
+	size := 0
+	for _, x := range sus {
+		size += len(x.Nodes)
+	}
+	out := make([]NodeOn, 0, size)
 	for _, x := range sus {
 		out = append(out, x.Nodes...)
 	}
@@ -300,9 +304,9 @@ func nodesOf(sus []Suspect) []NodeOn {
 // the advice of a suspect's causes names are in the Numbers of the observations on that suspect.
 func (c *Catalog) Evidence(s Scope, sus []Suspect, in Inputs) []streamkeeper.Observation {
 	e := c.newEvaluation(s, in, c.evidencePlan(s, sus))
-	extra := e.causeNumbers(sus)
-	var out []streamkeeper.Observation
-	for _, on := range nodesOf(sus) {
+	extra, nodes := e.causeNumbers(sus), nodesOf(sus)
+	out := make([]streamkeeper.Observation, 0, len(nodes))
+	for _, on := range nodes {
 		n, ok := c.nodes[on.Node]
 		if !ok {
 			continue
