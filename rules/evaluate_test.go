@@ -466,3 +466,25 @@ func BenchmarkTick(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(symptoms)), "symptoms")
 }
+
+func TestReadings_SayDialectAndWindow(t *testing.T) {
+	c := loadFixture(t)
+	slow := testScope
+	slow.Interval = time.Minute
+	got := map[string]streamkeeper.Reading{}
+	for _, r := range c.Readings(slow, nil, testInputs(c.SymptomQueries(slow), fixedLog{})) {
+		got[r.Signal+" "+r.Entity.Name] = r
+	}
+	for key, want := range map[string]streamkeeper.Reading{
+		"lag_seconds late":    {Signal: "lag_seconds", Entity: groupOf("late"), Value: streamkeeper.Known(20), Dialect: "kafka", Window: 4 * time.Minute},
+		"rebalances calm1":    {Signal: "rebalances", Entity: groupOf("calm1"), Value: streamkeeper.Known(0), Dialect: "streamkeeper", Window: 5 * time.Minute},
+		"produce_rate orders": {Signal: "produce_rate", Entity: streamkeeper.Entity{Kind: streamkeeper.KindTopic, Name: "orders", Cluster: "c"}, Value: streamkeeper.Known(5), Dialect: "kafka", Window: 4 * time.Minute},
+	} {
+		if d := cmp.Diff(want, got[key]); d != "" {
+			t.Errorf("%s: %s", key, d)
+		}
+	}
+	if len(got) != 11 { // two signals on five groups, one on a topic
+		t.Errorf("%d readings, want 11", len(got))
+	}
+}
