@@ -1,16 +1,16 @@
 package rules_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/streamkeeper-io/streamkeeper/rules"
+	"github.com/streamkeeper-io/streamkeeper/rules/catalog"
 )
 
-// TestCatalog loads the built-in rules, as they lie in the tree, and runs their examples and
-// lints them: errors fail, warnings are logged.
+// TestCatalog loads the built-in rules, runs their examples and lints them: errors fail, warnings are
+// logged.
 func TestCatalog(t *testing.T) {
-	c, err := rules.Load(os.DirFS("catalog"))
+	c, err := rules.Load(catalog.Files)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ type Profile struct {
 	NotEvents []string // except these
 	Facts     map[string]streamkeeper.State
 	Limit     float64 // largest Bhattacharyya coefficient of a pair
+	Beyond    string  // Lint tells only the pairs that the profile of this name does not have
 }
 
 const (
@@ -67,7 +68,7 @@ func DefaultProfiles() []Profile {
 
 // with is the profile in another context: one atom holds, others do not.
 func (p Profile) with(name, holds string, absent ...string) Profile {
-	p.Name, p.Facts = name, maps.Clone(p.Facts)
+	p.Name, p.Beyond, p.Facts = name, p.Name, maps.Clone(p.Facts)
 	p.Facts[holds] = streamkeeper.Present
 	for _, atom := range absent {
 		p.Facts[atom] = streamkeeper.Absent
@@ -305,9 +306,27 @@ func (v *view) overlap(a, b *Cause, limit float64) (o Overlap, over bool) {
 	return o, true
 }
 
+// pairs lists the overlaps of the profile of a name.
+func (l *linter) pairs(profile string) map[[2]string]bool {
+	out := map[[2]string]bool{}
+	for _, p := range l.options.Profiles {
+		if p.Name != profile {
+			continue
+		}
+		for _, o := range l.catalog.Overlaps(p) {
+			out[[2]string{o.A, o.B}] = true
+		}
+	}
+	return out
+}
+
 // separability reports overlaps.
 func (l *linter) separability(p Profile) {
+	told := l.pairs(p.Beyond)
 	for _, o := range l.catalog.Overlaps(p) {
+		if told[[2]string{o.A, o.B}] {
+			continue
+		}
 		k := l.catalog.causes[o.A]
 		with := o.B
 		if with == "" {
