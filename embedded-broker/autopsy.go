@@ -118,12 +118,31 @@ func (a attrs) connections(at time.Time, conns []connState) {
 		return
 	}
 	a["conn_closed"] = connOpen
-	if conns[open].tcp == nil {
-		return
+	a.path(conns)
+}
+
+// path sets what the kernel knows of the way to the peer. Of several open connections the one with unacknowledged bytes
+// that has waited longest speaks: the path is as dead as its deadest connection.
+func (a attrs) path(conns []connState) {
+	var worst tcpState
+	asked := false
+	for _, c := range conns {
+		if c.tcp == nil {
+			continue
+		}
+		st, ok := tcpStateOf(c.tcp)
+		if !ok {
+			continue
+		}
+		probes := max(st.keepaliveUnanswered, worst.keepaliveUnanswered)
+		if !asked || st.unackedBytes > 0 && (worst.unackedBytes == 0 || st.lastAck > worst.lastAck) {
+			worst = st
+		}
+		worst.keepaliveUnanswered, asked = probes, true
 	}
-	if st, ok := tcpStateOf(conns[open].tcp); ok {
-		a["unacked_bytes"] = float64(st.unackedBytes)
-		a.seconds("last_ack_recv_s", st.lastAck)
-		a["keepalive_unanswered"] = float64(st.keepaliveUnanswered)
+	if asked {
+		a["unacked_bytes"] = float64(worst.unackedBytes)
+		a.seconds("last_ack_recv_s", worst.lastAck)
+		a["keepalive_unanswered"] = float64(worst.keepaliveUnanswered)
 	}
 }

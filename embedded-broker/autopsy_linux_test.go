@@ -1,0 +1,53 @@
+package broker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sys/unix"
+)
+
+// deafen makes the client's kernel drop what arrives for its connections, unacknowledged: to the broker the path is dead.
+func (k *link) deafen(t *testing.T) {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	for _, c := range k.conns {
+		raw, err := c.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err2 := raw.Control(func(fd uintptr) {
+			err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop})
+		})
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+	}
+}
+
+// A dead path and a frozen process are told apart by what the peer's kernel does.
+func TestLoss_DeadPath(t *testing.T) {
+	t.Parallel()
+	l := newGroupLab(t, quick)
+	l.topic("t", 1)
+	k := newLink()
+	c := l.consume("g", "t", kgo.ClientID("c"), kgo.Dialer(k.dial), kgo.SessionTimeout(8*time.Second))
+	l.eventually("it owns the partition", func() bool { return c.partitions() == 1 })
+	k.freeze(true)
+	k.deafen(t)
+	defer func() { // or the client would try for long to leave in order
+		k.cut(true)
+		k.freeze(false)
+	}()
+	e := l.event("member_expired", 1)
+	is(t, e, "conn_open", true)
+	is(t, e, "conn_closed", "")
+	if l.number(e, "unacked_bytes") == 0 && l.number(e, "keepalive_unanswered") < 2 {
+		t.Errorf("neither unacknowledged bytes nor unanswered probes: %v", e.Attrs)
+	}
+	l.between(e, "last_ack_recv_s", 5, 9)
+	l.between(e, "heartbeat_age_s", 7.9, 9)
+}
