@@ -146,6 +146,9 @@ func (c *cluster) entities(name string, kind streamkeeper.EntityKind) []streamke
 		}
 	case streamkeeper.KindPartition:
 		for _, t := range c.merged.Topics {
+			if t.Internal {
+				continue
+			}
 			for i := range t.Partitions {
 				add(t.Name + "-" + strconv.Itoa(int(i)))
 			}
@@ -166,6 +169,13 @@ func (c *cluster) entities(name string, kind streamkeeper.EntityKind) []streamke
 	for e := range c.learned {
 		if e.Kind == kind {
 			add(e.Name)
+		}
+	}
+	if kind == streamkeeper.KindTopic { // the cluster's own topics are its business, nobody is late on them
+		for _, t := range c.merged.Topics {
+			if t.Internal {
+				delete(seen, t.Name)
+			}
 		}
 	}
 	out := make([]streamkeeper.Entity, 0, len(seen))

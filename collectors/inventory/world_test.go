@@ -31,7 +31,7 @@ func seen(seconds int) streamkeeper.Inventory {
 	return streamkeeper.Inventory{
 		Cluster: streamkeeper.ClusterInfo{Name: "c", ID: "id", Kind: "kafka"}, Source: "kafka", At: at(seconds),
 		Brokers: []streamkeeper.BrokerInfo{{ID: 10}, {ID: 2}},
-		Topics:  []streamkeeper.TopicInfo{{Name: "orders", Partitions: 2}, {Name: "audit-log", Partitions: 1}},
+		Topics:  []streamkeeper.TopicInfo{{Name: "orders", Partitions: 2}, {Name: "audit-log", Partitions: 1}, {Name: "__consumer_offsets", Partitions: 50, Internal: true}},
 		Groups: []streamkeeper.GroupInfo{
 			{
 				Name: "billing", State: "Stable", Topics: []string{"orders"}, Facts: map[string]bool{"classic": true, "static": false},

@@ -61,7 +61,8 @@ func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 	s.asked, s.heads = len(wanted), len(heads)
 }
 
-// wanted lists the partitions whose offsets are read: those that groups read first, up to the bound.
+// wanted lists the partitions whose offsets are read: those that groups read first, up to the bound. Of the
+// cluster's own topics only those that somebody reads.
 func (c *Collector) wanted(s *snapshot) []partition {
 	read := map[string]bool{}
 	for _, g := range s.groups {
@@ -78,7 +79,7 @@ func (c *Collector) wanted(s *snapshot) []partition {
 	for _, first := range []bool{true, false} {
 		for _, name := range sortedKeys(s.topics) {
 			parts := s.topics[name].parts
-			if read[name] != first || len(out)+len(parts) > c.o.MaxPartitions {
+			if read[name] != first || s.topics[name].internal && !first || len(out)+len(parts) > c.o.MaxPartitions {
 				continue
 			}
 			for i := range parts {

@@ -141,7 +141,7 @@ func (t *tracker) headMoves(at time.Time, p *partTrack) bool {
 func (t *tracker) measureTopics(r *round) {
 	for _, name := range slices.Sorted(maps.Keys(t.topics)) {
 		topic := t.topics[name]
-		if !topic.read || len(topic.parts) == 0 {
+		if !topic.read || topic.internal || len(topic.parts) == 0 {
 			continue
 		}
 		r.add("streamkeeper_topic_partitions", topic.labels, float64(len(topic.parts)))
