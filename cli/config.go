@@ -98,8 +98,7 @@ type NotifyConfig struct {
 
 // ReceiverConfig is one address to tell.
 type ReceiverConfig struct {
-	URL     string   `yaml:"url"`
-	Timeout Duration `yaml:"timeout"`
+	URL string `yaml:"url"`
 }
 
 // ClusterConfig is one watched cluster. Brokers are watched through the Kafka protocol; metrics and

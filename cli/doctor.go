@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
@@ -21,6 +22,7 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/collectors/scrape"
 	"github.com/streamkeeper-io/streamkeeper/diagnose"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/history"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/notify"
 	"github.com/streamkeeper-io/streamkeeper/rules"
 	"github.com/streamkeeper-io/streamkeeper/rules/catalog"
 	"github.com/streamkeeper-io/streamkeeper/web"
@@ -31,9 +33,10 @@ const foreignInterval = 15 * time.Second
 
 // doctor is the diagnosis of all clusters: the loop and what it keeps.
 type doctor struct {
-	loop    *diagnose.Loop
-	history *history.Store
-	kafkas  []*kafka.Collector
+	loop     *diagnose.Loop
+	history  *history.Store
+	notifier *notify.Notifier // nil: nobody is told
+	kafkas   []*kafka.Collector
 }
 
 // loadCatalog loads the built-in rules and the users' folders.
@@ -53,7 +56,7 @@ func loadCatalog(folders []string) (*rules.Catalog, error) {
 }
 
 // wireDiagnosis adds collectors, places, the loop and what the web side shows of them.
-func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registry, options *web.Options, _ string) error {
+func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registry, options *web.Options, address string) error {
 	rulebook, err := loadCatalog(s.config.Rules)
 	if err != nil {
 		return err
@@ -79,8 +82,15 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 		Ledger: s.doctor.history, Sources: s.scheduler.Sources,
 		Config: diagnose.Config{Interval: s.config.Diagnose.Tick.Duration},
 	}
+	if s.doctor.notifier, err = openNotifier(s.config.Notify, s.log); err != nil {
+		return err
+	}
+	var publisher diagnose.Publisher
+	if s.doctor.notifier != nil {
+		publisher = linked{s.doctor.notifier, address}
+	}
 	s.doctor.loop = diagnose.NewLoop(diagnose.LoopOptions{
-		Tick: tick, History: s.doctor.history, Logger: s.log,
+		Tick: tick, History: s.doctor.history, Logger: s.log, Publisher: publisher,
 		Clusters: func() []string { return slices.Sorted(maps.Keys(intervals)) },
 		Interval: func(cluster string) time.Duration { return intervals[cluster] },
 	})
@@ -164,7 +174,15 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	return nil
 }
 
-func (d *doctor) run(ctx context.Context) error { return d.loop.Run(ctx) }
+// run ticks until ctx ends, and tells until the last word is out.
+func (d *doctor) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.loop.Run(ctx) })
+	if d.notifier != nil {
+		g.Go(func() error { return ended(ctx, d.notifier.Run(ctx)) })
+	}
+	return g.Wait()
+}
 
 // Close ends the connections that the diagnosis holds.
 func (d *doctor) Close() error {

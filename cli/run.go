@@ -112,8 +112,11 @@ func rootCommand(p Process) *cobra.Command {
 // commands is every command, in the order of the help page.
 var commands = []func(Process) *cobra.Command{
 	upCommand,
+	demoCommand,
 	diagnoseCommand,
 	drillCommand,
+	rulesCommand,
+	recordCommand,
 	versionCommand,
 }
 

@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
+	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
+	"github.com/streamkeeper-io/streamkeeper/collectors/series"
+	"github.com/streamkeeper-io/streamkeeper/diagnose"
+)
+
+// observeInterval is how often `diagnose --brokers` looks: short, because a person waits.
+const observeInterval = 2 * time.Second
+
+// observeBrokers watches a cluster through the Kafka protocol for a while, without a server, and reports what it
+// saw. It reads only. A suspect needs several looks, so the answer is as good as --for is long; what more
+// telemetry would decide is listed under "not judged".
+func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamkeeper.Report, error) {
+	if f.window < 5*observeInterval {
+		return nil, usage(fmt.Errorf("--for %s is too short to see anything move: 10s or more", f.window))
+	}
+	rulebook, err := loadCatalog(f.rules)
+	if err != nil {
+		return nil, usage(err)
+	}
+	name := f.cluster
+	if name == "" {
+		name = "cluster"
+	}
+	places, err := openPlaces(series.Options{Interval: observeInterval}, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer places.Close()
+	c, err := kafka.New(kafka.Options{Cluster: name, Kind: "kafka", Brokers: f.brokers})
+	if err != nil {
+		return nil, usage(err)
+	}
+	defer c.Close()
+	scheduler := collectors.NewScheduler(collectors.Options{Sink: places, Logger: slog.New(slog.DiscardHandler)})
+	scheduler.Add(c, observeInterval, name)
+	tick := &diagnose.Tick{
+		Catalog: rulebook, Signals: places.series, World: places.world, Events: places.events, Sources: scheduler.Sources,
+		Config: diagnose.Config{Interval: observeInterval},
+	}
+	bounded, cancel := context.WithTimeout(ctx, f.window)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = scheduler.Run(bounded)
+	}()
+	report, err := tickUntil(bounded, p, tick, name)
+	cancel()
+	<-done
+	switch {
+	case ctx.Err() != nil:
+		return nil, blind(ctx.Err())
+	case err != nil:
+		return nil, blind(err)
+	}
+	for _, s := range scheduler.Sources() {
+		if s.FreshSeconds == nil {
+			return nil, blind(fmt.Errorf("nothing could be read from %v in %s: %s", f.brokers, f.window, s.Error))
+		}
+	}
+	return []streamkeeper.Report{report}, nil
+}
+
+// tickUntil ticks until the context ends and returns the newest report.
+func tickUntil(ctx context.Context, p Process, tick *diagnose.Tick, cluster string) (streamkeeper.Report, error) {
+	var last streamkeeper.Report
+	var memory diagnose.Memory
+	every := time.NewTicker(observeInterval)
+	defer every.Stop()
+	end, _ := ctx.Deadline()
+	for {
+		select {
+		case <-ctx.Done():
+			if last.GeneratedAt.IsZero() {
+				return last, errors.New("the time was over before the first look")
+			}
+			return last, nil
+		case now := <-every.C:
+			report, _, next, err := tick.Run(ctx, cluster, now, memory)
+			if err != nil {
+				if ctx.Err() != nil {
+					continue
+				}
+				return last, err
+			}
+			last, memory = report, next
+			p.progress("observing, %s left: %s", span(end.Sub(now)), headline(report))
+		}
+	}
+}

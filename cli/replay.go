@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors/series"
+	"github.com/streamkeeper-io/streamkeeper/diagnose"
+	"github.com/streamkeeper-io/streamkeeper/rules"
+)
+
+// replay runs the live tick over a recording, tick by tick, with everything arriving when it arrived. seen is
+// called with each report; the last one at or before `until` is returned.
+func (r recording) replay(ctx context.Context, rulebook *rules.Catalog, until time.Time, seen func(streamkeeper.Report)) (streamkeeper.Report, error) {
+	every := time.Duration(r.meta.TickSeconds * float64(time.Second))
+	now := r.meta.From
+	p, err := openPlaces(series.Options{
+		Interval: every, Retention: 1000 * time.Hour, OutOfOrder: 1000 * time.Hour,
+	}, func() time.Time { return now })
+	if err != nil {
+		return streamkeeper.Report{}, err
+	}
+	defer p.Close()
+	if _, err := p.series.Import(ctx, bytes.NewReader(r.signals)); err != nil {
+		return streamkeeper.Report{}, fmt.Errorf("signals: %w", err)
+	}
+	tick := &diagnose.Tick{
+		Catalog: rulebook, Signals: p.series, World: p.world, Events: p.events,
+		Config: diagnose.Config{Interval: every},
+	}
+	if until.IsZero() || until.After(r.meta.To) {
+		until = r.meta.To
+	}
+	var last streamkeeper.Report
+	var memory diagnose.Memory
+	rounds, inventories := r.rounds, r.inventories
+	for ; !now.After(until); now = now.Add(every) {
+		for len(inventories) > 0 && !inventories[0].At.After(now) {
+			p.world.Add(inventories[0])
+			inventories = inventories[1:]
+		}
+		for len(rounds) > 0 && !rounds[0].At.After(now) {
+			p.events.Add(rounds[0].Events, rounds[0].Watermark)
+			rounds = rounds[1:]
+		}
+		report, _, next, err := tick.Run(ctx, r.meta.Cluster, now, memory)
+		if err != nil {
+			return last, err
+		}
+		memory, last = next, report
+		if seen != nil {
+			seen(report)
+		}
+	}
+	if last.GeneratedAt.IsZero() {
+		return last, errors.New("the asked moment lies before the recording")
+	}
+	return last, nil
+}
+
+// observeRecording is `diagnose --recording`.
+func observeRecording(ctx context.Context, p Process, f diagnoseFlags) ([]streamkeeper.Report, error) {
+	r, err := readRecording(f.recording)
+	if err != nil {
+		return nil, blind(err)
+	}
+	rulebook, err := loadCatalog(f.rules)
+	if err != nil {
+		return nil, usage(err)
+	}
+	var until time.Time
+	if f.at != "" {
+		if until, err = time.Parse(time.RFC3339, f.at); err != nil {
+			return nil, usage(fmt.Errorf("--at %q: want RFC 3339, as 2026-01-02T15:04:05Z", f.at))
+		}
+		if until.Before(r.meta.From) || until.After(r.meta.To) {
+			return nil, usage(fmt.Errorf("--at %s lies outside the recording (%s to %s)", f.at, r.meta.From.Format(time.RFC3339), r.meta.To.Format(time.RFC3339)))
+		}
+	}
+	p.progress("replaying %s of cluster %s", span(r.meta.To.Sub(r.meta.From)), r.meta.Cluster)
+	report, err := r.replay(ctx, rulebook, until, nil)
+	if err != nil {
+		return nil, blind(err)
+	}
+	return []streamkeeper.Report{report}, nil
+}
