@@ -116,6 +116,11 @@ func (u *uploader) round(ctx context.Context) {
 		if at, ok := u.broken[s.ID()]; u.flights[s.ID()] != nil || ok && at.After(now) {
 			continue
 		}
+		// A flight may have landed since the segment was looked at above; it
+		// leaves flights only after that shows here.
+		if committed, _ := u.t.state.segmentState(s.ID()); committed {
+			continue
+		}
 		f := &flight{segment: s, began: now, before: u.last, done: make(chan struct{})}
 		u.flights[s.ID()], u.last = f, f
 		u.wait.Go(func() { u.fly(ctx, f) })

@@ -350,3 +350,37 @@ func TestFailedDeletesAreRetriedSoon(t *testing.T) {
 		l.until("all deleted", 5*time.Second, func() bool { return l.tier.Stats().Orphans == 0 })
 	})
 }
+
+// staleSource makes its list, then takes its time to return it.
+type staleSource struct {
+	*localLog
+	delay time.Duration
+}
+
+func (s staleSource) SealedSegments() []Segment {
+	list := s.localLog.SealedSegments()
+	time.Sleep(s.delay)
+	return list
+}
+
+// A list of segments that is out of date when it arrives does not make a segment
+// that was offloaded meanwhile look new.
+func TestStaleListsUploadNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 1, 1, 500)
+		o := l.options()
+		o.Source = staleSource{l.log, 3 * time.Second}
+		l.store.Inject = func(tiertest.Call) tiertest.Fault { return tiertest.Fault{Delay: time.Second} }
+		l.start(o)
+		defer l.stop()
+		for range 5 {
+			l.log.seal(l.load.Segment(5000, time.Now()))
+			time.Sleep(7 * time.Second)
+		}
+		l.until("offloaded", time.Minute, l.drained)
+		time.Sleep(time.Minute)
+		if n := len(l.store.Names("objects/")); n != 5 {
+			t.Fatalf("%d objects for 5 segments", n)
+		}
+	})
+}
