@@ -100,7 +100,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		return nil, err
 	}
 	// Probes go on for two minutes: a dead peer's socket must outlive its session, because the autopsy of the loss asks it.
-	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 60}}
+	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 3 * time.Second, Interval: time.Second, Count: 120}}
 	l, err := lc.Listen(ctx, "tcp", o.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listening on %s: the port is in use: stop what uses it or choose another with --kafka-listen: %w", o.Listen, err)
