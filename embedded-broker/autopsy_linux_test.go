@@ -8,6 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// quiet says that all the frozen client sent was acknowledged: otherwise its kernel would send it again, and be heard.
+func (k *link) quiet() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.conns {
+		raw, err := c.SyscallConn()
+		if err != nil {
+			return false
+		}
+		queued := 0
+		err2 := raw.Control(func(fd uintptr) { queued, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+		if err != nil || err2 != nil || queued > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // deafen makes the client's kernel drop what arrives for its connections, unacknowledged: to the broker the path is dead.
 func (k *link) deafen(t *testing.T) {
 	t.Helper()
@@ -37,6 +55,7 @@ func TestLoss_DeadPath(t *testing.T) {
 	c := l.consume("g", "t", kgo.ClientID("c"), kgo.Dialer(k.dial), kgo.SessionTimeout(8*time.Second))
 	l.eventually("it owns the partition", func() bool { return c.partitions() == 1 })
 	k.freeze(true)
+	l.eventually("the frozen client is quiet", k.quiet)
 	k.deafen(t)
 	defer func() { // or the client would try for long to leave in order
 		k.cut(true)
