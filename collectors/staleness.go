@@ -26,28 +26,35 @@ func IsStale(v float64) bool { return math.Float64bits(v) == staleBits }
 // use. The zero value is ready.
 type Staleness struct {
 	seed   maphash.Seed
-	series map[uint64]streamkeeper.Sample
+	round  uint64
+	series map[uint64]living
+}
+
+// living is a series and the round that had it last.
+type living struct {
+	metric string
+	labels map[string]string
+	round  uint64
 }
 
 // Mark returns the samples of this round followed by a stale marker, at now, for every series that was in
 // the last round and is not in this one. The markers come in a fixed order.
 func (st *Staleness) Mark(now time.Time, samples []streamkeeper.Sample) []streamkeeper.Sample {
 	if st.series == nil {
-		st.seed = maphash.MakeSeed()
+		st.seed, st.series = maphash.MakeSeed(), map[uint64]living{}
 	}
-	seen := make(map[uint64]streamkeeper.Sample, len(samples))
+	st.round++
 	for _, s := range samples {
-		seen[SeriesHash(st.seed, s.Metric, s.Labels)] = s
+		st.series[SeriesHash(st.seed, s.Metric, s.Labels)] = living{s.Metric, s.Labels, st.round}
 	}
 	var gone []streamkeeper.Sample
 	for h, s := range st.series {
-		if _, ok := seen[h]; !ok {
-			s.At, s.Value = now, Stale()
-			gone = append(gone, s)
+		if s.round != st.round {
+			gone = append(gone, streamkeeper.Sample{Metric: s.metric, Labels: s.labels, At: now, Value: Stale()})
+			delete(st.series, h)
 		}
 	}
 	slices.SortFunc(gone, compareSeries)
-	st.series = seen
 	return append(samples, gone...)
 }
 

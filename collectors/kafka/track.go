@@ -106,6 +106,8 @@ func (t *tracker) watermark() streamkeeper.Watermark {
 
 // measure turns what is remembered into this round's samples.
 func (t *tracker) measure(r *round) {
+	r.samples = make([]streamkeeper.Sample, 0, t.size+64)
+	defer func() { t.size = len(r.samples) }()
 	t.measureBrokers(r)
 	t.measureTopics(r)
 	t.measureGroups(r)
