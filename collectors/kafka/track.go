@@ -30,6 +30,7 @@ type tracker struct {
 	covered  time.Time     // events are complete since
 	through  time.Time     // and up to
 	seq      uint64
+	size     int // samples of the last round
 	topics   map[string]*topicTrack
 	groups   map[string]*groupTrack
 	brokers  map[int32]*brokerTrack
