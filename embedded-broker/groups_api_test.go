@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streamkeeper-io/streamkeeper/engine"
+	"github.com/streamkeeper-io/streamkeeper/engine/group"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
@@ -202,4 +204,80 @@ func TestSimpleGroup(t *testing.T) {
 	if got := r.list(); len(got) != 0 {
 		t.Errorf("groups after the deletion: %+v", got)
 	}
+}
+
+// A topic made anew under an old name must not inherit offsets.
+func TestTopicDeleted(t *testing.T) {
+	t.Parallel()
+	l := newGroupLab(t, quick)
+	l.topic("t", 1)
+	r := l.raw("simple")
+	if code := r.commit("s", "", -1); code != 0 {
+		t.Fatalf("commit answered %d", code)
+	}
+	if err := l.engine.DeleteTopic(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.broker.groups.topicDeleted(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	l.topic("t", 1)
+	if offset := r.committed("s"); offset != -1 {
+		t.Errorf("the new topic has committed offset %d", offset)
+	}
+}
+
+func BenchmarkHeartbeat(b *testing.B) {
+	s, id, generation := benchGroup(b)
+	for b.Loop() {
+		s.actOn("g", false, func(c *coordinated, now time.Time) group.Effects {
+			code, effects := c.machine.Heartbeat(now, id, "", generation)
+			if code != group.None {
+				b.Fatal(code)
+			}
+			c.heard(id)
+			return effects
+		})
+	}
+}
+
+// What the telemetry adds to one partition of one Fetch.
+func BenchmarkFetchAttribution(b *testing.B) {
+	s, _, _ := benchGroup(b)
+	c := &conn{b: s.b, host: "h"}
+	offset := int64(0)
+	for b.Loop() {
+		s.fetchArrived(c, "t", 0, offset)
+		s.fetched(c, "t", 0, offset, 10, 1000, engine.Hot, true)
+		offset += 10
+	}
+}
+
+// benchGroup is a stable group of one member that owns t-0, without a network.
+func benchGroup(b *testing.B) (s *groups, id string, generation int32) {
+	telemetry := NewTelemetry(TelemetryOptions{})
+	broker := &Broker{telemetry: telemetry, now: time.Now, conns: newConns(1, 1, time.Now)}
+	s = &groups{
+		b: broker, now: time.Now, byName: map[string]*coordinated{}, hosts: newHostIndex(), fetchers: newFetchers(), heads: newHeadLog(),
+	}
+	s.clock = newGroupClock(s)
+	broker.groups = s
+	now := time.Now()
+	m, err := group.Restore("g", now, group.Options{}, group.Snapshot{
+		ProtocolType: "consumer", Generation: 1, Protocol: "range", Leader: "m",
+		Members: []group.SnapshotMember{{
+			ID: "m", Host: "h", SessionTimeout: time.Hour, RebalanceTimeout: time.Hour,
+			Assignment: []byte{0, 1, 0, 0, 0, 1, 0, 1, 't', 0, 0, 0, 1, 0, 0, 0, 0},
+		}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := s.insertLocked(m)
+	for _, v := range m.Members() {
+		c.track.join(s, v, nil)
+	}
+	c.track.assigned(s, m)
+	b.ReportAllocs()
+	return s, "m", 1
 }
