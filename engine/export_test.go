@@ -16,3 +16,6 @@ func (e *Engine) Abandon() error {
 	e.indexer.Wait()
 	return errors.Join(err, e.index.Abandon(), e.meta.Close(), e.lock.Close())
 }
+
+// RetainNow applies retention without waiting for its turn.
+func (e *Engine) RetainNow() error { return e.retain(context.Background(), e.o.Clock.Now()) }

@@ -114,6 +114,8 @@ type Log[T any] struct {
 	synced  atomic.Uint64 // every LSN below is on disk
 
 	answers chan answer[T]
+	pieces  [][]byte   // the writer's scratch
+	held    []Releaser // likewise
 	done    sync.WaitGroup
 	prepare sync.WaitGroup
 

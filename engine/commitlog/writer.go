@@ -93,10 +93,11 @@ func (l *Log[T]) write(g *group[T], f *Flush, dirty *segment) *segment {
 			return dirty
 		}
 	}
-	pieces, held, ok := g.seg.pieces(g.start, g.end-g.start, nil, nil)
+	pieces, held, ok := g.seg.pieces(g.start, g.end-g.start, l.pieces[:0], l.held[:0])
 	if !ok {
 		panic("commitlog: bytes left memory before they were written")
 	}
+	l.pieces, l.held = pieces, held
 	err := writeAt(g.seg.slot.file, pieces, g.start)
 	for _, h := range held {
 		h.Release()
