@@ -86,6 +86,9 @@ func (p *pass) counselIncident(i *streamkeeper.Incident) {
 		p.counsel(&i.Consequences[k])
 	}
 	i.Advice = i.Root.Advice
+	if p.Config.URL != "" {
+		i.URL = strings.TrimSuffix(p.Config.URL, "/") + "/#/incidents/" + i.ID
+	}
 }
 
 // counsel fills a finding's advice in as this tick computes it; a finding that this tick did not judge

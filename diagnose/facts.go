@@ -115,19 +115,24 @@ func (f *factSet) sources(answers streamkeeper.Answers) {
 // something.
 func (f *factSet) history(answers streamkeeper.Answers) {
 	enough := max(historyAtLeast, historyIntervals*f.p.Config.Interval)
-	judge := func(e streamkeeper.Entity, watched float64) {
+	trouble := f.trouble()
+	judge := func(e streamkeeper.Entity, watched float64, about ...streamkeeper.Entity) {
 		before := time.Duration(watched * float64(time.Second))
-		if at, ok := f.trouble(e); ok {
-			before -= f.p.scope.Now.Sub(at)
+		since := time.Duration(0)
+		for _, a := range append(about, e) {
+			if at, ok := trouble[a.Key()]; ok {
+				since = max(since, f.p.scope.Now.Sub(at))
+			}
 		}
 		state := streamkeeper.Absent
-		if before >= enough {
+		if before-since >= enough {
 			state = streamkeeper.Present
 		}
 		f.by[factKey{e, "history"}] = state
 	}
 	for _, point := range f.fresh(answers["watched.group"]) {
-		judge(streamkeeper.Entity{Kind: streamkeeper.KindGroup, Name: point.Labels["group"], Cluster: f.p.cluster}, point.Value)
+		e := streamkeeper.Entity{Kind: streamkeeper.KindGroup, Name: point.Labels["group"], Cluster: f.p.cluster}
+		judge(e, point.Value, f.p.World.Related(e, streamkeeper.KindTopic)...)
 	}
 	for _, point := range f.fresh(answers["watched.cluster"]) {
 		judge(f.clusterEntity(), point.Value)
@@ -137,26 +142,19 @@ func (f *factSet) history(answers streamkeeper.Answers) {
 	}
 }
 
-// trouble is the onset of the earliest symptom that was present at the last tick on the entity or, for a
-// group, on its topics.
-func (f *factSet) trouble(e streamkeeper.Entity) (at time.Time, ok bool) {
-	about := []streamkeeper.Entity{e}
-	if e.Kind == streamkeeper.KindGroup {
-		about = append(about, f.p.World.Related(e, streamkeeper.KindTopic)...)
-	}
+// trouble is the onset of the earliest symptom that was present at the last tick, by entity key.
+func (f *factSet) trouble() map[string]time.Time {
+	out := map[string]time.Time{}
 	for key, onset := range f.p.mem.Onsets {
 		node, entity, _ := strings.Cut(key, "|")
-		if !slices.ContainsFunc(about, func(e streamkeeper.Entity) bool { return e.Key() == entity }) {
-			continue
-		}
 		if n, known := f.p.Catalog.Node(node); !known || !n.Symptom {
 			continue
 		}
-		if !ok || onset.At.Before(at) {
-			at, ok = onset.At, true
+		if at, ok := out[entity]; !ok || onset.At.Before(at) {
+			out[entity] = onset.At
 		}
 	}
-	return at, ok
+	return out
 }
 
 func (f *factSet) list() []streamkeeper.Fact {

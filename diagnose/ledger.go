@@ -16,7 +16,6 @@ type Trial struct {
 	Cause   string         `json:"cause"`
 	Entity  string         `json:"entity"`
 	Outcome advise.Outcome `json:"outcome"`
-	Told    bool           `json:"told"` // saved as an outcome
 }
 
 // Odds that remain of a cause that a person called wrong.
@@ -32,6 +31,12 @@ func (p *pass) readLedger(ctx context.Context) error {
 		return err
 	}
 	p.entries = entries
+	known := map[string]string{} // what was judged before, also before a restart
+	for _, e := range entries {
+		if e.Kind == history.Outcome {
+			known[e.Of] = e.Outcome
+		}
+	}
 	trials := map[string]Trial{}
 	for _, e := range entries {
 		if e.Kind != history.Taken {
@@ -40,6 +45,9 @@ func (p *pass) readLedger(ctx context.Context) error {
 		t, ok := p.mem.Trials[e.ID]
 		if !ok {
 			t = Trial{Cause: e.Cause, Entity: e.Entity, Outcome: advise.Pending}
+		}
+		if outcome, judged := known[e.ID]; judged {
+			t.Outcome = advise.Outcome(outcome)
 		}
 		if t.Outcome == advise.Pending {
 			t.Outcome = p.check(e)
@@ -71,7 +79,7 @@ func (p *pass) check(e Entry) advise.Outcome {
 }
 
 // discount is what remains of a cause's odds after a remedy that did not work, or a person's word that it
-// was something else.
+// was something else. A word about an incident counts while that incident is open.
 func (p *pass) discount(cause string, e streamkeeper.Entity) float64 {
 	odds := 1.0
 	for _, id := range sortedKeys(p.next.Trials) {
@@ -80,7 +88,8 @@ func (p *pass) discount(cause string, e streamkeeper.Entity) float64 {
 		}
 	}
 	for _, entry := range p.entries {
-		if entry.Kind == history.Feedback && entry.Wrong && entry.Cause == cause && entry.Entity == e.Key() {
+		about := entry.Incident == "" || p.mem.Stories.Holds(entry.Incident)
+		if entry.Kind == history.Feedback && entry.Wrong && about && entry.Cause == cause && entry.Entity == e.Key() {
 			odds *= wrongDiscount
 		}
 	}

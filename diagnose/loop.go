@@ -9,6 +9,7 @@ import (
 	"time"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/advise"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/history"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/incident"
 )
@@ -182,6 +183,7 @@ func (l *Loop) step(ctx context.Context, tick *Tick, name string) {
 	}
 	l.mu.Unlock()
 	l.save(bounded, name, w, changed, next, began)
+	l.saveOutcomes(bounded, name, memory, next, began)
 	l.tell(bounded, name, w, report, changed)
 	l.wake()
 }
@@ -233,6 +235,28 @@ func (l *Loop) save(ctx context.Context, name string, w *watched, changed []stre
 			l.log.Error("saving an incident; it is tried again", "cluster", name, "id", id, "error", err)
 			w.saved = time.Time{}
 		}
+	}
+}
+
+// saveOutcomes writes what became of taken advice, once it is judged.
+func (l *Loop) saveOutcomes(ctx context.Context, name string, before, next Memory, now time.Time) {
+	if l.opt.History == nil {
+		return
+	}
+	for _, id := range sortedKeys(next.Trials) {
+		t := next.Trials[id]
+		if t.Outcome == advise.Pending || before.Trials[id].Outcome == t.Outcome {
+			continue
+		}
+		// The id comes from the advice's, so that a second one of the same outcome is refused.
+		e := Entry{
+			ID: "outcome-" + id, Kind: history.Outcome, Cluster: name, Entity: t.Entity, Cause: t.Cause, Of: id, Outcome: string(t.Outcome),
+		}
+		if _, err := l.opt.History.AddEntry(ctx, e, now); err != nil {
+			l.log.Debug("an outcome was not saved; most likely it is there already", "cluster", name, "advice", id, "error", err)
+			continue
+		}
+		l.log.Info("advice was judged", "cluster", name, "cause", t.Cause, "entity", t.Entity, "outcome", string(t.Outcome))
 	}
 }
 

@@ -135,15 +135,17 @@ func (p *pass) stores(t table) []streamkeeper.Entity {
 func (p *pass) group(e streamkeeper.Entity, t table, mem *SizingMemory) capacity.Group {
 	g := capacity.Group{
 		Entity: e, Produce: t.get("produce", e.Name), Consume: t.get("consume", e.Name), Backlog: t.get("backlog", e.Name),
-		LagSeconds: t.get("lag", e.Name), RecordSeconds: t.get("record", e.Name), Causes: p.causesOn(e),
+		LagSeconds: t.get("lag", e.Name), RecordSeconds: t.get("record", e.Name),
 	}
+	topics := p.World.Related(e, streamkeeper.KindTopic)
+	g.Causes = p.causesOn(append(slices.Clone(topics), e)...)
 	if n := t.get("members", e.Name); n != nil {
 		g.Members = int(*n)
 	}
 	if n := t.get("partitions", e.Name); n != nil {
 		g.Partitions = int(*n)
 	}
-	for _, topic := range p.World.Related(e, streamkeeper.KindTopic) {
+	for _, topic := range topics {
 		g.Topics = append(g.Topics, topic.Name)
 		if rate := t.get("hot", topic.Name); rate != nil && (g.HotPartition == nil || *rate > *g.HotPartition) {
 			g.HotPartition = rate
@@ -163,13 +165,14 @@ func (p *pass) group(e streamkeeper.Entity, t table, mem *SizingMemory) capacity
 	return g
 }
 
-// causesOn lists what is told about an entity, or about what it depends on while that is open as an
-// incident that reaches it.
-func (p *pass) causesOn(e streamkeeper.Entity) []capacity.Cause {
+// causesOn lists what is told about some entities, or about what they depend on while that is open as an
+// incident that reaches them.
+func (p *pass) causesOn(entities ...streamkeeper.Entity) []capacity.Cause {
 	var out []capacity.Cause
+	is := func(e streamkeeper.Entity) bool { return slices.Contains(entities, e) }
 	for _, f := range p.told.Told {
-		about := f.Entity == e || slices.ContainsFunc(p.next.Stories.Open, func(r incident.Record) bool {
-			return r.Incident.Root.ID == f.ID && slices.Contains(r.Entities, e)
+		about := is(f.Entity) || slices.ContainsFunc(p.next.Stories.Open, func(r incident.Record) bool {
+			return r.Incident.Root.ID == f.ID && slices.ContainsFunc(r.Entities, is)
 		})
 		if !about || f.Verdict == streamkeeper.VerdictBenign {
 			continue

@@ -29,6 +29,7 @@ type Config struct {
 	Lag       time.Duration // how far back a tick looks, so that what it asks for has arrived; default one interval
 	SizeEvery time.Duration // how often capacity is computed; default 30 s
 	Sizing    SizingConfig
+	URL       string // base address of the web UI, for links to incidents; "" makes none
 }
 
 func (c Config) withDefaults() Config {

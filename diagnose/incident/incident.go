@@ -89,6 +89,11 @@ type Memory struct {
 	Open   []Record         `json:"open,omitempty"`   // by opening time
 }
 
+// Holds says whether an incident is open.
+func (m Memory) Holds(id string) bool {
+	return slices.ContainsFunc(m.Open, func(r Record) bool { return r.Incident.ID == id })
+}
+
 // Record is an open incident with what Step needs to follow it.
 type Record struct {
 	Incident streamkeeper.Incident `json:"incident"`
