@@ -27,16 +27,24 @@ type harness struct {
 // start runs a broker; change adjusts its options.
 func start(t testing.TB, change ...func(*Options)) *harness {
 	t.Helper()
+	return startOn(t, func(*engine.Options) {}, change...)
+}
+
+// startOn also adjusts the engine's options.
+func startOn(t testing.TB, under func(*engine.Options), change ...func(*Options)) *harness {
+	t.Helper()
 	store, err := tier.OpenStore("file://"+t.TempDir(), func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
 	tel := NewTelemetry(TelemetryOptions{Dir: t.TempDir(), Store: "test"})
-	e, err := engine.Open(t.Context(), engine.Options{
+	eo := engine.Options{
 		Dir: "data", FS: vfs.NewMem(), Store: store, CacheBytes: 8 << 20, Observer: tel,
 		Log:  engine.LogOptions{SegmentBytes: 8 << 20},
 		Tier: engine.TierOptions{OffloadAfter: time.Hour, LocalBytes: 256 << 20},
-	})
+	}
+	under(&eo)
+	e, err := engine.Open(t.Context(), eo)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ type conn struct {
 	changed  sync.Cond  // queue, done, outBytes, fetching or how changed
 	queue    []*pending // unanswered requests, oldest first
 	outBytes int64      // of finished, unwritten responses
+	unsent   int        // finished, unwritten responses
 	fetching bool       // a Fetch is in the queue
 	cutShort func()     // makes the Fetch being handled answer at once
 	muted    time.Time  // do not read before: the client was told to wait
@@ -165,6 +166,20 @@ func (c *conn) turn() error {
 	return nil
 }
 
+// fewUnsent waits until the client has read nearly all its answers: a client that asks and does not read would pile them
+// up. Produce is exempt, because its answers are small.
+func (c *conn) fewUnsent() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.unsent > maxUnsent && c.how == connOpen {
+		c.changed.Wait()
+	}
+	if c.how != connOpen {
+		return errStopped
+	}
+	return nil
+}
+
 // oneFetch waits until no Fetch of this connection is unanswered: its response may pin memory.
 func (c *conn) oneFetch() error {
 	c.mu.Lock()
@@ -182,8 +197,12 @@ func (c *conn) oneFetch() error {
 // start decodes a frame and hands it to its handler.
 func (c *conn) start(f *frame) error {
 	p, err := c.decode(f)
-	if err == nil && p.key == keyFetch {
+	switch {
+	case err != nil:
+	case p.key == keyFetch:
 		err = c.oneFetch()
+	case p.key != keyProduce:
+		err = c.fewUnsent()
 	}
 	if err != nil {
 		f.release(false)
@@ -219,6 +238,7 @@ func (p *pending) reply(resp kmsg.Response) {
 		panic("broker: " + apiName(p.key) + " answered twice")
 	}
 	p.resp, p.done, p.finished = resp, true, time.Now()
+	c.unsent++
 	if v, ok := resp.(vectored); ok {
 		p.size = v.payload()
 		c.outBytes += p.size
@@ -328,6 +348,7 @@ func (c *conn) sent(p *pending) {
 	c.queue[0] = nil
 	c.queue = c.queue[1:]
 	c.outBytes -= p.size
+	c.unsent--
 	if p.key == keyFetch {
 		c.fetching, c.cutShort = false, nil
 	}
@@ -426,5 +447,5 @@ func (c *conn) abandon() {
 			discard(p.resp)
 		}
 	}
-	c.queue, c.outBytes = nil, 0
+	c.queue, c.outBytes, c.unsent = nil, 0, 0
 }

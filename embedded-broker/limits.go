@@ -21,6 +21,7 @@ type limits struct {
 const (
 	readRate  = 64 << 10 // bytes per second a frame must arrive at, on average, after frameStall
 	tokenRate = 2 << 20  // the same while the frame lives on the budget's reserve
+	maxUnsent = 4        // answers a client has not read yet, before no more of its questions are handled
 )
 
 func defaultLimits() limits {
