@@ -171,7 +171,7 @@ func TestBuiltInCauses(t *testing.T) {
 			if len(on) == 0 {
 				continue
 			}
-			for range 10 {
+			for range 5 {
 				r := v.decide(v.draw(rng, c.ID, on[0], missing, now), now)
 				runs++
 				mine := ""

@@ -1,11 +1,32 @@
 package diagnose
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/infer"
 )
+
+// byTelling orders supporting contributions as people want to read them: direct facts, then evidence,
+// then the symptoms that everybody knows already; by weight within each.
+func (m *model) byTelling(list []infer.Contribution) []infer.Contribution {
+	rank := func(c infer.Contribution) int {
+		switch n, _ := m.p.Catalog.Node(c.ID); {
+		case c.State != streamkeeper.Present:
+			return 3
+		case n.Decisive:
+			return 0
+		case !n.Symptom:
+			return 1
+		}
+		return 2
+	}
+	out := slices.Clone(list)
+	slices.SortStableFunc(out, func(a, b infer.Contribution) int { return cmp.Compare(rank(a), rank(b)) })
+	return out
+}
 
 // evidence words what speaks for and against a finding and what is missing.
 func (m *model) evidence(f *infer.Finding) []streamkeeper.Evidence {
@@ -21,7 +42,7 @@ func (m *model) evidence(f *infer.Finding) []streamkeeper.Evidence {
 			}
 		}
 	}
-	add(f.For, streamkeeper.Supports, tellFor)
+	add(m.byTelling(f.For), streamkeeper.Supports, tellFor)
 	add(f.Against, streamkeeper.Refutes, tellAgainst)
 	add(f.Misfits, streamkeeper.Refutes, tellAgainst)
 	add(f.Missing, streamkeeper.Missing, tellMissing)

@@ -19,6 +19,7 @@ const (
 	tellFrom     = .1 // nats
 	tellLoci     = 5
 	decisiveFrom = 1.5 // nats a decisive fact must still weigh beside what else explains it
+	surest       = .99 // the catalog itself may be wrong: nothing is told as certain
 )
 
 // judged is a finding with what only this tick knows of it.
@@ -60,7 +61,7 @@ func (m *model) judge(f *infer.Finding) *judged {
 	j.rule, _ = m.p.Catalog.Cause(f.Cause)
 	j.Finding = streamkeeper.Finding{
 		ID: FindingID(causes, f.Entity), Cause: f.Cause, Causes: f.Set, Entity: f.Entity,
-		Verdict: f.Verdict, Confidence: round(f.P, 4), Assessed: round(f.Assessed, 3), Assessable: round(f.Assessable, 3),
+		Verdict: f.Verdict, Confidence: round(min(f.P, surest), 4), Assessed: round(f.Assessed, 3), Assessable: round(f.Assessable, 3),
 		Severity: severity(&j.rule, f), Since: m.since(f),
 		Explains: []string{}, Evidence: m.evidence(f), Alternatives: m.alternatives(f),
 		Locus: []streamkeeper.Locus{}, Advice: []streamkeeper.Advice{},

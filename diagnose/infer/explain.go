@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 )
@@ -15,6 +17,7 @@ const (
 	unexplained  = .2   // P(present) below which a present symptom counts as left to chance
 	pendingBelow = .5   // due share below which an absent effect is still pending
 	noWeight     = .005 // nats
+	askFrom      = .02  // nats of expected information that a question must bring
 	explains     = .2   // nats that a cause adds to a symptom that it explains
 )
 
@@ -207,13 +210,16 @@ func (pan *panel) difference(mine, theirs []float64) []Contribution {
 	return out[:min(len(out), reasonCount)]
 }
 
-// ask finds the unknown node with the most expected information about the block's explanation.
+// ask finds the unknown node with the most expected information about which of the candidates are at
+// work: I(candidates; node). What only tells about causes that nobody suspects is not worth a question.
 func (pan *panel) ask() *Ask {
 	among := pan.joint[:min(len(pan.joint), askAmong)]
 	absent := make([][]float64, len(among))
+	class := make([]string, len(among))
 	total := 0.0
 	for i := range among {
 		absent[i] = pan.absent(&among[i])
+		class[i] = pan.class(&among[i])
 		total += among[i].p
 	}
 	var best *Ask
@@ -222,19 +228,43 @@ func (pan *panel) ask() *Ask {
 		if n.State != streamkeeper.Unknown || (n.Block != pan.space.name && n.Block != "") {
 			continue
 		}
-		p, conditional := 0.0, 0.0
+		p := 0.0
+		var order []string
+		weight, present := map[string]float64{}, map[string]float64{}
 		for k := range among {
-			present := pan.opt.SoftFloor + (1-2*pan.opt.SoftFloor)*(1-absent[k][i])
 			share := among[k].p / total
-			p += share * present
-			conditional += share * entropy(present)
+			x := share * (pan.opt.SoftFloor + (1-2*pan.opt.SoftFloor)*(1-absent[k][i]))
+			p += x
+			if _, ok := weight[class[k]]; !ok {
+				order = append(order, class[k])
+			}
+			weight[class[k]] += share
+			present[class[k]] += x
 		}
-		gain := n.exp * (entropy(p) - conditional)
-		if gain > noWeight && (best == nil || gain > best.Gain) {
+		gain := entropy(p)
+		for _, c := range order {
+			gain -= weight[c] * entropy(present[c]/weight[c])
+		}
+		if gain *= n.exp; gain > askFrom && (best == nil || gain > best.Gain) {
 			best = &Ask{Ref: n.ref(), Gain: gain}
 		}
 	}
 	return best
+}
+
+// class names the candidates that an explanation holds.
+func (pan *panel) class(j *joint) string {
+	var b strings.Builder
+	if j.other {
+		b.WriteString("other")
+	}
+	for _, c := range j.list() {
+		if pan.p[c] >= setMember {
+			b.WriteByte(' ')
+			b.WriteString(strconv.Itoa(int(c)))
+		}
+	}
+	return b.String()
 }
 
 func entropy(p float64) float64 {

@@ -60,31 +60,30 @@ func posterior(m Model, id string) float64 {
 	return posteriorWith(m, id, opt)
 }
 
-func posteriorWith(m Model, id string, opt Options) float64 {
+func posteriorWith(m Model, id string, opt Options) float64 { return marginals(m, opt)[id] }
+
+// marginals are the posteriors of all causes before wording.
+func marginals(m Model, opt Options) map[string]float64 {
 	d := &decoder{program: compile(m, opt), opt: opt}
 	d.cache = make([]map[string]*distribution, len(d.blocks))
 	d.weighShared()
-	sum := 0.0
+	out := map[string]float64{}
 	for i := range d.blocks {
 		for _, j := range d.within(i) {
 			for _, c := range j.list() {
-				if d.causes[c].ID == id {
-					sum += j.p
-				}
+				out[d.causes[c].ID] += j.p
 			}
-			if j.other && id == streamkeeper.CauseOther {
-				sum += j.p
+			if j.other {
+				out[streamkeeper.CauseOther] += j.p
 			}
 		}
 	}
 	for _, j := range d.shared {
 		for _, c := range j.list() {
-			if d.causes[c].ID == id {
-				sum += j.p
-			}
+			out[d.causes[c].ID] += j.p
 		}
 	}
-	return sum
+	return out
 }
 
 func near(t *testing.T, what string, got, want, tolerance float64) {

@@ -2,7 +2,6 @@ package infer
 
 import (
 	"encoding/csv"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -112,7 +111,8 @@ func answer(m Model) string {
 // noisyOR is the most probable name, also where the answer is "other" or nothing: the decoders that it
 // is compared with can say neither.
 func noisyOR(m Model) string {
-	return bestBy(m, func(c int) float64 { return posterior(m, m.Causes[c].ID) })
+	p := marginals(m, DefaultOptions())
+	return bestBy(m, func(c int) float64 { return p[m.Causes[c].ID] })
 }
 
 // The decoder names the drawn cause, is not confidently wrong, says "other" to a cause that was taken
@@ -180,14 +180,10 @@ func TestSimulationOfTwoFaults(t *testing.T) {
 	for range runs {
 		pair := rng.Perm(len(m.causes))[:2]
 		c := m.draw(rng, pair, 0, -1)
-		opt := DefaultOptions()
-		p := map[int]float64{}
-		for _, i := range pair {
-			p[i] = posteriorWith(c, m.causes[i], opt)
-		}
+		p := marginals(c, DefaultOptions())
 		above := 0
 		for i, id := range m.causes {
-			if !slices.Contains(pair, i) && posteriorWith(c, id, opt) > math.Min(p[pair[0]], p[pair[1]]) {
+			if !slices.Contains(pair, i) && p[id] > min(p[m.causes[pair[0]]], p[m.causes[pair[1]]]) {
 				above++
 			}
 		}
