@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -328,10 +329,11 @@ func TestFailedPartitionsAreUnknown(t *testing.T) {
 	l.produce("orders", 1, 10)
 	l.commit("billing", "orders", map[int32]int64{0: 5, 1: 5})
 	l.mustRound(0)
-	fail := true
+	var fail atomic.Bool
+	fail.Store(true)
 	l.cluster.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		l.cluster.KeepControl()
-		if !fail {
+		if !fail.Load() {
 			return nil, nil, false
 		}
 		in := req.(*kmsg.ListOffsetsRequest)
@@ -367,7 +369,7 @@ func TestFailedPartitionsAreUnknown(t *testing.T) {
 		"topic_end_offset{topic=orders}":                                       "absent",
 		"group_members{group=billing}":                                         0,
 	})
-	fail = false
+	fail.Store(false)
 	l.mustRound(10)
 	l.want("back", map[string]any{"group_lag_messages{group=billing}": 10, "topic_end_offset{topic=orders}": 20})
 }
@@ -378,11 +380,12 @@ func TestFailedGroupIsUnknown(t *testing.T) {
 	l.commit("billing", "orders", map[int32]int64{0: 5})
 	l.mustRound(0)
 	through := l.mark.Through
-	fail := true
+	var fail atomic.Bool
+	fail.Store(true)
 	for _, key := range []kmsg.Key{kmsg.DescribeGroups, kmsg.OffsetFetch} {
 		l.cluster.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			l.cluster.KeepControl()
-			if !fail {
+			if !fail.Load() {
 				return nil, nil, false
 			}
 			switch in := req.(type) {
@@ -419,7 +422,7 @@ func TestFailedGroupIsUnknown(t *testing.T) {
 	if !l.mark.Through.Equal(through) {
 		t.Error("the watermark moved over a round that saw half")
 	}
-	fail = false
+	fail.Store(false)
 	l.mustRound(10)
 	l.want("back", map[string]any{"group_members{group=billing}": 0, "group_lag_messages{group=billing}": 5})
 	if len(l.events) != 0 {
@@ -430,10 +433,11 @@ func TestFailedGroupIsUnknown(t *testing.T) {
 func TestBrokerLossAndReturn(t *testing.T) {
 	l := newLab(t, 1, Options{}, kfake.SeedTopics(3, "orders"))
 	l.mustRound(0)
-	down := true
+	var down atomic.Bool
+	down.Store(true)
 	l.cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
 		l.cluster.KeepControl()
-		if down {
+		if down.Load() {
 			return nil, fmt.Errorf("closed"), true
 		}
 		return nil, nil, false
@@ -444,7 +448,7 @@ func TestBrokerLossAndReturn(t *testing.T) {
 		}
 	}
 	l.want("it does not answer", map[string]any{"broker_reachable{broker=0}": 0, "topic_end_offset{topic=orders}": "absent", "broker_leaderships{broker=0}": "absent"})
-	down = false
+	down.Store(false)
 	l.mustRound(20)
 	l.mustRound(25)
 	l.want("back", map[string]any{"broker_reachable{broker=0}": 1, "topic_end_offset{topic=orders}": 0})
@@ -503,5 +507,31 @@ func TestNewRefuses(t *testing.T) {
 		if _, err := New(o); err == nil {
 			t.Errorf("%+v was accepted", o)
 		}
+	}
+}
+
+// Leaders and coordinators move while nothing is wrong: at most a round is lost, and nothing is told.
+func TestLeadersAndCoordinatorsMove(t *testing.T) {
+	l := newLab(t, 3, Options{}, kfake.SeedTopics(6, "orders"))
+	for p := range int32(6) {
+		l.produce("orders", p, 10)
+	}
+	l.commit("billing", "orders", map[int32]int64{0: 5, 1: 5, 2: 5, 3: 5, 4: 5, 5: 5})
+	l.mustRound(0)
+	for i := range 5 {
+		l.cluster.RehashCoordinators()
+		for p := range int32(6) {
+			if err := l.cluster.MoveTopicPartition("orders", p, (p+int32(i))%3); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.round(float64(5 + 10*i)); err != nil {
+			t.Logf("the round of the move: %v", err)
+		}
+		l.mustRound(float64(10 + 10*i))
+		l.want("after the move", map[string]any{"group_lag_messages{group=billing}": 30, "topic_end_offset{topic=orders}": 60, "cluster_brokers{}": 3})
+	}
+	if len(l.events) != 0 {
+		t.Errorf("events of a cluster on which nothing happened: %v", l.events)
 	}
 }
