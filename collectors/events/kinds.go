@@ -3,6 +3,8 @@ package events
 import (
 	"slices"
 	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
 )
 
 // SourceKafka and SourceDeploys are the names under which the collectors of those kinds write events.
@@ -24,10 +26,35 @@ var sharedKinds = []string{"topic_created", "topic_deleted", "partitions_added",
 // lastingKinds survive a restart of their source, which tells them again: a gap does not hide them.
 var lastingKinds = []string{"shutdown_requested", "broker_started"}
 
-// covered reports whether every source of c that tells of kind covers (from, through].
-func (c *clusterLog) covered(kind string, from, through time.Time) bool {
+// maxSlack bounds what a slow source is granted.
+const maxSlack = 5 * time.Minute
+
+// mark is a source's watermark, with how far apart its last ones were.
+type mark struct {
+	streamkeeper.Watermark
+	steps [2]time.Duration
+}
+
+func (m mark) next(w streamkeeper.Watermark) mark {
+	out := mark{Watermark: w, steps: m.steps}
+	if step := w.Through.Sub(m.Through); step > 0 && !m.Through.IsZero() {
+		out.steps = [2]time.Duration{m.steps[1], step}
+	}
+	return out
+}
+
+// covers reports whether the watermark covers (from, to]. It may trail by grace, or by two and a half of
+// the source's steps; the smaller of two counts, so that one outage grants nothing.
+func (m mark) covers(from, to time.Time, grace time.Duration) bool {
+	slack := max(grace, min(maxSlack, min(m.steps[0], m.steps[1])*5/2))
+	end := to.Add(-slack)
+	return !m.From.After(from) && !m.Through.Before(end) && !m.Heartbeat.Before(end)
+}
+
+// covered reports whether every source of c that tells of kind covers (from, to].
+func (c *clusterLog) covered(kind string, from, to time.Time, grace time.Duration) bool {
 	var rings, answered int
-	for name, w := range c.marks {
+	for name, m := range c.marks {
 		isRing := name != SourceKafka && name != SourceDeploys
 		if isRing {
 			rings++
@@ -35,14 +62,17 @@ func (c *clusterLog) covered(kind string, from, through time.Time) bool {
 		if !tells(name, isRing, kind) {
 			continue
 		}
-		if w.From.After(from) && !slices.Contains(lastingKinds, kind) || w.Through.Before(through) || w.Heartbeat.Before(through) {
+		if slices.Contains(lastingKinds, kind) {
+			m.From = time.Time{}
+		}
+		if !m.covers(from, to, grace) {
 			return false
 		}
 		answered++
 	}
 	if answered == 0 && rings == 0 && slices.Contains(sharedKinds, kind) {
-		w, ok := c.marks[SourceKafka]
-		return ok && !w.From.After(from) && !w.Through.Before(through) && !w.Heartbeat.Before(through)
+		m, ok := c.marks[SourceKafka]
+		return ok && m.covers(from, to, grace)
 	}
 	return answered > 0
 }

@@ -16,7 +16,8 @@ type Options struct {
 	// they covered goes with them.
 	PerCluster int
 	// Grace is how far a watermark may trail the end of a window that still counts as covered: a source
-	// polled every interval always trails a little. 0 means 12.5 s, two and a half intervals of 5 s.
+	// polled every interval always trails a little. A source polled more slowly is given two and a half of
+	// its own intervals. 0 means 12.5 s, two and a half intervals of 5 s.
 	Grace time.Duration
 }
 
@@ -39,7 +40,7 @@ type Log struct {
 
 type clusterLog struct {
 	events  []streamkeeper.Event // by time, then source, then sequence
-	marks   map[string]streamkeeper.Watermark
+	marks   map[string]mark
 	seen    map[identity]struct{}
 	dropped time.Time // the newest event time that had to make room
 }
@@ -88,7 +89,8 @@ func (l *Log) Add(events []streamkeeper.Event, w streamkeeper.Watermark) []strea
 		l.arrivals = slices.Clone(l.arrivals[over:])
 	}
 	if w.Source != "" && !w.Through.IsZero() {
-		l.cluster(w.Cluster).marks[w.Source] = w
+		marks := l.cluster(w.Cluster).marks
+		marks[w.Source] = marks[w.Source].next(w)
 	}
 	if len(added) > 0 {
 		close(l.changed)
@@ -129,7 +131,7 @@ func (l *Log) Covered(cluster string, kinds []string, from, to time.Time) bool {
 		return false
 	}
 	for _, kind := range kinds {
-		if !c.covered(kind, from, to.Add(-l.o.Grace)) {
+		if !c.covered(kind, from, to, l.o.Grace) {
 			return false
 		}
 	}
@@ -146,7 +148,7 @@ func (l *Log) Watermarks(cluster string) []streamkeeper.Watermark {
 	}
 	out := make([]streamkeeper.Watermark, 0, len(c.marks))
 	for _, w := range c.marks {
-		out = append(out, w)
+		out = append(out, w.Watermark)
 	}
 	slices.SortFunc(out, func(a, b streamkeeper.Watermark) int { return strings.Compare(a.Source, b.Source) })
 	return out
@@ -182,7 +184,7 @@ func (l *Log) Changed() <-chan struct{} {
 func (l *Log) cluster(name string) *clusterLog {
 	c := l.clusters[name]
 	if c == nil {
-		c = &clusterLog{marks: map[string]streamkeeper.Watermark{}, seen: map[identity]struct{}{}}
+		c = &clusterLog{marks: map[string]mark{}, seen: map[identity]struct{}{}}
 		l.clusters[name] = c
 	}
 	return c

@@ -17,7 +17,7 @@ func event(seq uint64, seconds int, kind string) streamkeeper.Event {
 	return streamkeeper.Event{Seq: seq, At: at(seconds), Kind: kind, Entity: streamkeeper.Entity{Kind: "group", Name: "g", Cluster: "c"}, Source: "broker"}
 }
 
-func mark(source string, from, through int) streamkeeper.Watermark {
+func watermark(source string, from, through int) streamkeeper.Watermark {
 	return streamkeeper.Watermark{Source: source, Cluster: "c", From: at(from), Through: at(through), Heartbeat: at(through)}
 }
 
@@ -31,8 +31,8 @@ func seqs(es []streamkeeper.Event) []uint64 {
 
 func TestLogOrdersAndDeduplicates(t *testing.T) {
 	l := NewLog(Options{})
-	l.Add([]streamkeeper.Event{event(1, 10, "a"), event(2, 30, "b")}, mark("broker", 0, 30))
-	added := l.Add([]streamkeeper.Event{event(2, 30, "b"), event(3, 20, "a")}, mark("broker", 0, 40))
+	l.Add([]streamkeeper.Event{event(1, 10, "a"), event(2, 30, "b")}, watermark("broker", 0, 30))
+	added := l.Add([]streamkeeper.Event{event(2, 30, "b"), event(3, 20, "a")}, watermark("broker", 0, 40))
 	if d := cmp.Diff([]uint64{3}, seqs(added)); d != "" {
 		t.Errorf("new events: %s", d)
 	}
@@ -64,7 +64,7 @@ func TestLogOrdersAndDeduplicates(t *testing.T) {
 
 func TestLogFillsInWhatTheSourceLeftOut(t *testing.T) {
 	l := NewLog(Options{})
-	l.Add([]streamkeeper.Event{{Seq: 1, At: at(1), Kind: "a"}}, mark("broker", 0, 1))
+	l.Add([]streamkeeper.Event{{Seq: 1, At: at(1), Kind: "a"}}, watermark("broker", 0, 1))
 	got := l.Events("c", nil, at(0), at(1))
 	if len(got) != 1 || got[0].Entity.Cluster != "c" || got[0].Source != "broker" {
 		t.Errorf("%+v", got)
@@ -79,29 +79,39 @@ func TestCovered(t *testing.T) {
 		from, to int
 		want     bool
 	}{
-		{"the window lies inside", []streamkeeper.Watermark{mark("broker", 0, 100)}, "member_left", 0, 100, true},
-		{"it begins before the source did", []streamkeeper.Watermark{mark("broker", 10, 100)}, "member_left", 0, 100, false},
+		{"the window lies inside", []streamkeeper.Watermark{watermark("broker", 0, 100)}, "member_left", 0, 100, true},
+		{"it begins before the source did", []streamkeeper.Watermark{watermark("broker", 10, 100)}, "member_left", 0, 100, false},
 		{
 			"a zero start covers all the past: the source knows everything since its beginning",
 			[]streamkeeper.Watermark{{Source: "broker", Cluster: "c", Through: at(100), Heartbeat: at(100)}},
 			"member_left", -1000, 100, true,
 		},
-		{"a source trails by a poll", []streamkeeper.Watermark{mark("broker", 0, 100)}, "member_left", 0, 110, true},
-		{"a source that trails by three is late", []streamkeeper.Watermark{mark("broker", 0, 100)}, "member_left", 0, 115, false},
+		{"a source trails by a poll", []streamkeeper.Watermark{watermark("broker", 0, 100)}, "member_left", 0, 110, true},
+		{"a source that trails by three is late", []streamkeeper.Watermark{watermark("broker", 0, 100)}, "member_left", 0, 115, false},
 		{
 			"a source that has not spoken is dead, whatever it had promised",
 			[]streamkeeper.Watermark{{Source: "broker", Cluster: "c", From: at(0), Through: at(500), Heartbeat: at(100)}},
 			"member_left", 0, 200, false,
 		},
+		{
+			"a source that is asked once a minute trails by more",
+			[]streamkeeper.Watermark{watermark("kafka", 0, 60), watermark("kafka", 0, 120), watermark("kafka", 0, 180)},
+			"member_gone", 0, 300, true,
+		},
+		{
+			"but not one that was once away for a minute",
+			[]streamkeeper.Watermark{watermark("kafka", 0, 100), watermark("kafka", 0, 105), watermark("kafka", 0, 165)},
+			"member_gone", 0, 200, false,
+		},
 		{"nobody tells of this", nil, "member_left", 0, 100, false},
-		{"the Kafka protocol has no reasons for leaving", []streamkeeper.Watermark{mark("kafka", 0, 100)}, "member_left", 0, 100, false},
-		{"offsets are told by the Kafka collector", []streamkeeper.Watermark{mark("kafka", 0, 100), mark("broker", 90, 100)}, "offset_rewound", 0, 100, true},
-		{"and not by a broker", []streamkeeper.Watermark{mark("broker", 0, 100)}, "offset_rewound", 0, 100, false},
-		{"of several brokers all must cover", []streamkeeper.Watermark{mark("broker-0", 0, 100), mark("broker-1", 50, 100)}, "member_left", 0, 100, false},
-		{"topics on a foreign cluster are the Kafka collector's", []streamkeeper.Watermark{mark("kafka", 0, 100)}, "topic_created", 0, 100, true},
-		{"where a broker tells, it is the broker's word that counts", []streamkeeper.Watermark{mark("kafka", 0, 100), mark("broker", 50, 100)}, "topic_created", 0, 100, false},
-		{"a shutdown request outlives the process, so a restart hides none", []streamkeeper.Watermark{mark("broker", 90, 100)}, "shutdown_requested", 0, 100, true},
-		{"deploys have a source of their own", []streamkeeper.Watermark{mark("broker", 0, 100)}, "deploy", 0, 100, false},
+		{"the Kafka protocol has no reasons for leaving", []streamkeeper.Watermark{watermark("kafka", 0, 100)}, "member_left", 0, 100, false},
+		{"offsets are told by the Kafka collector", []streamkeeper.Watermark{watermark("kafka", 0, 100), watermark("broker", 90, 100)}, "offset_rewound", 0, 100, true},
+		{"and not by a broker", []streamkeeper.Watermark{watermark("broker", 0, 100)}, "offset_rewound", 0, 100, false},
+		{"of several brokers all must cover", []streamkeeper.Watermark{watermark("broker-0", 0, 100), watermark("broker-1", 50, 100)}, "member_left", 0, 100, false},
+		{"topics on a foreign cluster are the Kafka collector's", []streamkeeper.Watermark{watermark("kafka", 0, 100)}, "topic_created", 0, 100, true},
+		{"where a broker tells, it is the broker's word that counts", []streamkeeper.Watermark{watermark("kafka", 0, 100), watermark("broker", 50, 100)}, "topic_created", 0, 100, false},
+		{"a shutdown request outlives the process, so a restart hides none", []streamkeeper.Watermark{watermark("broker", 90, 100)}, "shutdown_requested", 0, 100, true},
+		{"deploys have a source of their own", []streamkeeper.Watermark{watermark("broker", 0, 100)}, "deploy", 0, 100, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -115,7 +125,7 @@ func TestCovered(t *testing.T) {
 		})
 	}
 	l := NewLog(Options{})
-	l.Add(nil, mark("broker", 0, 100))
+	l.Add(nil, watermark("broker", 0, 100))
 	if l.Covered("c", []string{"member_left", "offset_rewound"}, at(0), at(100)) {
 		t.Error("one kind is not covered, so both are not")
 	}
@@ -127,7 +137,7 @@ func TestCovered(t *testing.T) {
 func TestLogIsBounded(t *testing.T) {
 	l := NewLog(Options{PerCluster: 10})
 	for i := range 100 {
-		l.Add([]streamkeeper.Event{event(uint64(i+1), i, "member_left")}, mark("broker", -10, i))
+		l.Add([]streamkeeper.Event{event(uint64(i+1), i, "member_left")}, watermark("broker", -10, i))
 	}
 	got := l.Events("c", nil, at(-1), at(100))
 	if len(got) != 10 || got[0].Seq != 91 {

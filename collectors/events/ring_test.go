@@ -63,7 +63,7 @@ func (f *fakeRing) last() uint64 {
 func (f *fakeRing) set(from, through int, events ...streamkeeper.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.events, f.mark, f.first = events, mark("whatever the broker calls itself", from, through), 0
+	f.events, f.mark, f.first = events, watermark("whatever the broker calls itself", from, through), 0
 	if len(events) > 0 {
 		f.first = events[0].Seq
 	}

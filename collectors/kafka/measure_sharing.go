@@ -81,7 +81,7 @@ func (m meter) shares() (shares map[string]*share, lag int64) {
 					s.pinned++
 				}
 			}
-			if !p.moved.IsZero() && m.at.Sub(p.moved) < later60(m.t.every) {
+			if !p.moved.IsZero() && m.at.Sub(p.moved) < movingWindow(m.t.every) {
 				s.moving++
 			}
 		}
@@ -91,7 +91,8 @@ func (m meter) shares() (shares map[string]*share, lag int64) {
 	return shares, lag
 }
 
-func later60(round time.Duration) time.Duration { return max(moving, 4*round) }
+// movingWindow is within which something must have moved to be moving: a minute, or four rounds if longer.
+func movingWindow(round time.Duration) time.Duration { return max(moving, 4*round) }
 
 // freezes tells the two shapes of standing still: one partition alone while its owner works on others, and
 // members all of whose partitions (two or more) stand while other members work.

@@ -133,9 +133,9 @@ func (t *tracker) part(p partition) *partTrack {
 	return topic.parts[p.index]
 }
 
-// headMoves reports whether records arrived lately: within a minute, or four rounds if those are longer.
+// headMoves reports whether records arrived lately.
 func (t *tracker) headMoves(at time.Time, p *partTrack) bool {
-	return !p.headMoved.IsZero() && at.Sub(p.headMoved) <= max(moving, 4*t.every)
+	return !p.headMoved.IsZero() && at.Sub(p.headMoved) <= movingWindow(t.every)
 }
 
 func (t *tracker) measureTopics(r *round) {

@@ -3,6 +3,7 @@ package series
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func difference(samples []sample, start int64, born func(birth int64) bool) (d f
 	var previous float64
 	have := false
 	for _, x := range samples {
-		if isNaN(x.v) {
+		if math.IsNaN(x.v) {
 			continue
 		}
 		if x.t <= start {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -178,5 +177,3 @@ func (s *Store) eachSeries(ctx context.Context, mint, maxt int64, matchers []*la
 func age(at time.Time, ms int64) time.Duration {
 	return max(0, time.Duration(at.UnixMilli()-ms)*time.Millisecond)
 }
-
-func isNaN(v float64) bool { return math.IsNaN(v) }
