@@ -52,7 +52,7 @@ func TestLoss_DeadPath(t *testing.T) {
 	l := newGroupLab(t, quick)
 	l.topic("t", 1)
 	k := newLink()
-	c := l.consume("g", "t", kgo.ClientID("c"), kgo.Dialer(k.dial), kgo.SessionTimeout(8*time.Second))
+	c := l.consume("g", "t", kgo.ClientID("c"), kgo.Dialer(k.dial), kgo.SessionTimeout(6*time.Second))
 	l.eventually("it owns the partition", func() bool { return c.partitions() == 1 })
 	k.freeze(true)
 	l.eventually("the frozen client is quiet", k.quiet)
@@ -67,6 +67,6 @@ func TestLoss_DeadPath(t *testing.T) {
 	if l.number(e, "unacked_bytes") == 0 && l.number(e, "keepalive_unanswered") < 2 {
 		t.Errorf("neither unacknowledged bytes nor unanswered probes: %v", e.Attrs)
 	}
-	l.between(e, "last_ack_recv_s", 5, 9)
-	l.between(e, "heartbeat_age_s", 7.9, 9)
+	l.between(e, "last_ack_recv_s", 4.5, 7)
+	l.between(e, "heartbeat_age_s", 5.9, 7)
 }
