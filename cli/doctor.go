@@ -128,7 +128,7 @@ func (s *system) addCollectors() (map[string]time.Duration, error) {
 			Name: name, Brokers: []string{s.node.broker.Addr()},
 			Metrics: []string{"http://" + name + "/metrics"}, Events: "http://" + name + "/api/v1/broker/events",
 		}
-		if err := s.addCluster(cl, every, client, ring, true); err != nil {
+		if err := s.addCluster(cl, every, client, ring, s.node.fresh); err != nil {
 			return nil, err
 		}
 	}
@@ -149,9 +149,10 @@ func (s *system) addCollectors() (map[string]time.Duration, error) {
 	return intervals, nil
 }
 
-// addCluster schedules one cluster's sources. Nil clients use the network.
-func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, ringing *http.Client, ours bool) error {
-	o := kafka.Options{Cluster: cl.Name, Kind: "kafka", Brokers: cl.Brokers, FromStart: ours}
+// addCluster schedules one cluster's sources. Nil clients use the network; fresh says that the cluster began
+// with us.
+func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, ringing *http.Client, fresh bool) error {
+	o := kafka.Options{Cluster: cl.Name, Kind: "kafka", Brokers: cl.Brokers, FromStart: fresh}
 	if cl.Events != "" {
 		o.Kind, o.Facts = "embedded", map[string]bool{"tiering": true}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -28,6 +29,7 @@ type node struct {
 	telemetry *broker.Telemetry
 	metrics   http.Handler // of this broker only
 	registry  *prometheus.Registry
+	fresh     bool // started on an empty folder: nothing can have happened before
 }
 
 // closeNodeTimeout bounds a clean stop of the broker.
@@ -48,6 +50,8 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 	if err != nil {
 		return nil, fmt.Errorf("object store: %w", err)
 	}
+	_, err = os.Stat(dir)
+	fresh := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -80,7 +84,7 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("serve the Kafka protocol on broker.listen %s: %w", c.Broker.Listen, err), e.Close(context.WithoutCancel(ctx)))
 	}
-	n := &node{engine: e, broker: b, telemetry: telemetry, registry: prometheus.NewRegistry()}
+	n := &node{engine: e, broker: b, telemetry: telemetry, registry: prometheus.NewRegistry(), fresh: fresh}
 	n.registry.MustRegister(telemetry)
 	n.metrics = promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
 	return n, nil

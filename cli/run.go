@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -82,7 +83,11 @@ func Run(ctx context.Context, p Process) int {
 		return exitOK
 	}
 	var e exitError
-	if !errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
+	case strings.HasPrefix(err.Error(), "unknown command"): // cobra has no type for it
+		e = exitError{exitUsage, err}
+	default:
 		e = exitError{exitFindings, err}
 	}
 	if e.err != nil {
