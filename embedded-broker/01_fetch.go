@@ -179,7 +179,7 @@ func (f *fetchResponse) discard() {
 	for i := range f.parts {
 		f.parts[i].read.Release()
 	}
-	f.b.pinned.Add(-f.pinned)
+	f.b.budget.pinned.used.Add(-f.pinned)
 	f.parts, f.pinned = nil, 0
 }
 

@@ -31,10 +31,11 @@ func (b *Broker) deleteTopic(t kmsg.DeleteTopicsRequestTopic, out *kmsg.DeleteTo
 			return fail(codeUnknownTopicID, "no topic has this id")
 		}
 		out.Topic = &topic.Name
-		return b.engine.DeleteTopic(b.ctx, topic.Name)
-	}
-	if topic, ok := b.engine.Topic(*t.Topic); ok {
+	} else if topic, ok := b.engine.Topic(*t.Topic); ok {
 		out.TopicID = topic.ID
 	}
-	return b.engine.DeleteTopic(b.ctx, *t.Topic)
+	if err := b.engine.DeleteTopic(b.ctx, *out.Topic); err != nil {
+		return err
+	}
+	return b.groups.topicDeleted(b.ctx, *out.Topic)
 }

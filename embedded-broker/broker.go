@@ -8,7 +8,6 @@ import (
 	"net"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,7 +23,7 @@ type Options struct {
 	NodeID              int32
 	AutoCreateTopics    bool
 	DefaultPartitions   int32 // 0 = 1
-	MemoryBudget        int64 // bytes for requests being read and handled; 0 = 256 MiB
+	MemoryBudget        int64 // bytes for requests and answers together; 0 = 256 MiB
 	MaxConnections      int   // 0 = 2000
 	MaxConnectionsPerIP int   // 0 = MaxConnections
 	Group               GroupOptions
@@ -53,7 +52,6 @@ type Broker struct {
 	sessions *fetchSessions
 	cached   settingsCache
 	epoch    epochCache
-	pinned   atomic.Int64 // bytes of engine memory in Fetch answers
 	cold     coldWaits
 
 	ctx     context.Context // ends with the broker

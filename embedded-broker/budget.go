@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// budget is the one account of memory for requests: frames being read, waiting and handled, and what decoding them
-// takes. Nothing is allocated for a frame before it is reserved here.
+// budget is the one account of memory: frames being read, waiting and handled, what decoding them takes, and, apart, the
+// engine's memory that Fetch answers hold (pinning.go). Nothing is allocated for a frame before it is reserved here.
 //
 // Frames are small (at most defaultMaxFrame) or large. Both draw on a common pool of which large ones may take half, so
 // that they never shut out the rest. Partly read frames that all wait for more memory would wait for ever; so each class
@@ -17,6 +17,7 @@ type budget struct {
 	common    int64
 	maxLarge  int64 // largest frame the reserve covers
 	largePart int64 // share of common for large frames
+	pinned    pinning
 
 	mu    sync.Mutex
 	used  int64 // of common
@@ -49,7 +50,8 @@ const smallReserve = defaultMaxFrame + maxDecode
 func newBudget(limit int64) *budget {
 	b := &budget{limit: limit}
 	b.maxLarge = min(produceMaxFrame, limit*2/5)
-	b.common = limit - b.maxLarge - smallReserve
+	b.pinned.limit = limit / 4
+	b.common = limit - b.maxLarge - smallReserve - b.pinned.limit
 	b.largePart = b.common / 2
 	return b
 }

@@ -131,7 +131,7 @@ func (t *Telemetry) collectBroker(s sink, b *Broker) {
 	}{
 		{"requests", small, b.budget.common + smallReserve},
 		{"large_requests", large, b.budget.largePart + b.budget.maxLarge},
-		{"fetch_answers", b.pinned.Load(), b.maxPinned()},
+		{"fetch_answers", b.budget.pinned.used.Load(), b.budget.pinned.limit},
 	} {
 		s.gauge(d.memory, float64(m.used), m.owner, "used")
 		s.gauge(d.memory, float64(m.limit), m.owner, "limit")

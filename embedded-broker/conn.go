@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,7 @@ type conn struct {
 	produced map[*topicMetrics]int64 // Unix seconds of the last Produce by topic; of the reading goroutine
 	clientID atomic.Pointer[string]
 	software atomic.Pointer[software]
+	writing  atomic.Int64 // Unix nanoseconds since which the current piece of an answer is being written; 0 = none is
 
 	mu       sync.Mutex
 	changed  sync.Cond  // queue, done, outBytes, fetching or how changed
@@ -34,6 +36,8 @@ type conn struct {
 	outBytes int64      // of finished, unwritten responses
 	unsent   int        // finished, unwritten responses
 	fetching bool       // a Fetch is in the queue
+	more     bool       // more requests lie behind the Fetch being handled; of the reading goroutine
+	window   int        // bytes the next Fetch may be answered; of the reading goroutine
 	cutShort func()     // makes the Fetch being handled answer at once
 	muted    time.Time  // do not read before: the client was told to wait
 	how      string     // connOpen until closed
@@ -180,13 +184,22 @@ func (c *conn) fewUnsent() error {
 	return nil
 }
 
-// oneFetch waits until no Fetch of this connection is unanswered: its response may pin memory.
+// oneFetch waits until no Fetch of this connection is unanswered: its response may pin memory. How much the next one
+// may pin grows with every answer that the client read before it asked again, as TCP's window does: one who asks ahead,
+// or asks and does not read, stays at minWindow.
 func (c *conn) oneFetch() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	ahead := c.more || c.fetching
 	for c.fetching && c.how == connOpen {
 		c.changed.Wait()
 	}
+	if ahead {
+		c.window = 0
+	} else {
+		c.window = min(max(2*c.window, minWindow), maxFetchBytes)
+	}
+	c.more = c.br.Buffered() > 0
 	if c.how != connOpen {
 		return errStopped
 	}
@@ -334,9 +347,40 @@ func (c *conn) send(p *pending, buf []byte) ([]byte, error) {
 		n += int64(len(b))
 	}
 	binary.BigEndian.PutUint32(buf, uint32(n-4))
-	c.nc.SetWriteDeadline(time.Now().Add(slowest(c.b.limits.writeStall, n, c.b.limits.writeRate)))
-	_, err := bufs.WriteTo(c.nc)
-	return buf, err
+	return buf, c.writeAll(bufs, n)
+}
+
+// writeAll sends n bytes. The client must take some within writeStall, and all of them at writeRate.
+func (c *conn) writeAll(bufs net.Buffers, n int64) error {
+	defer c.writing.Store(0)
+	due := time.Now().Add(slowest(c.b.limits.writeStall, n, c.b.limits.writeRate))
+	for len(bufs) > 0 {
+		var some net.Buffers
+		some, bufs = cutBuffers(bufs, writeChunk)
+		d := time.Now().Add(c.b.limits.writeStall)
+		if due.Before(d) {
+			d = due
+		}
+		c.nc.SetWriteDeadline(d)
+		c.writing.Store(time.Now().UnixNano())
+		if _, err := some.WriteTo(c.nc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutBuffers splits bufs after about n bytes.
+func cutBuffers(bufs net.Buffers, n int) (head, rest net.Buffers) {
+	for i, b := range bufs {
+		if len(b) > n {
+			head = append(slices.Clip(bufs[:i]), b[:n])
+			bufs[i] = b[n:]
+			return head, bufs[i:]
+		}
+		n -= len(b)
+	}
+	return bufs, nil
 }
 
 // sent takes an answered request off the queue.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
@@ -187,11 +188,11 @@ func TestSlowReaderIsDropped(t *testing.T) {
 	for range 3 {
 		slow.send(fetch, 12)
 	}
-	wait(t, "the answer to be pinned", func() bool { return h.pinned.Load() > 0 })
-	if n := h.pinned.Load(); n > 17<<20 {
+	wait(t, "the answer to be pinned", func() bool { return h.budget.pinned.used.Load() > 0 })
+	if n := h.budget.pinned.used.Load(); n > 17<<20 {
 		t.Errorf("one slow connection pins %d MiB", n>>20)
 	}
-	wait(t, "the slow reader to be dropped", func() bool { return h.pinned.Load() == 0 })
+	wait(t, "the slow reader to be dropped", func() bool { return h.budget.pinned.used.Load() == 0 })
 }
 
 func TestConnectionLimits(t *testing.T) {
@@ -251,4 +252,35 @@ func TestCloseAnswersWhatIsUnderWay(t *testing.T) {
 		t.Errorf("closing took %v", d)
 	}
 	w.receive(fetch, 1)
+}
+
+func TestStoppedReadersDoNotStarveOthers(t *testing.T) {
+	h := start(t, func(o *Options) { o.MemoryBudget = minBudget })
+	topic := h.create("t", 1, map[string]string{"max.message.bytes": "2000000"})
+	w := h.dial()
+	for range 60 {
+		if r := w.ask(produceOne("t", 0, oneBatch(make([]byte, 1<<20))), 9).(*kmsg.ProduceResponse); r.Topics[0].Partitions[0].ErrorCode != 0 {
+			t.Fatal(codeName(r.Topics[0].Partitions[0].ErrorCode))
+		}
+	}
+	req := asking(topic, 0, -1, 1000, map[int32]int64{0: 0})
+	req.MaxBytes, req.Topics[0].Partitions[0].PartitionMaxBytes = 50<<20, 50<<20
+	for range 60 {
+		slow := h.dial()
+		slow.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		for range 5 {
+			slow.send(req, 11)
+		}
+	}
+	wait(t, "answers to pile up", func() bool { return h.budget.pinned.used.Load() > 4<<20 })
+	began := time.Now()
+	if got := consumeN(t, h.client(kgo.ConsumeTopics("t")), 60); len(got) != 60 {
+		t.Errorf("%d records", len(got))
+	}
+	if d := time.Since(began); d > 8*time.Second {
+		t.Errorf("a reader beside stopped ones took %v", d)
+	}
+	if used, limit := h.budget.pinned.used.Load(), h.budget.pinned.limit; used > limit+limit/4 {
+		t.Errorf("answers pin %d MiB, the limit is %d", used>>20, limit>>20)
+	}
 }

@@ -25,7 +25,9 @@ type fetchCall struct {
 	version  int16
 	req      *fetchRequest
 	ctx      fetchContext
-	maxBytes int
+	maxBytes int // what the client asked for
+	room     int // what this attempt may bring: maxBytes, or less when memory is short
+	window   int
 	due      time.Time
 	woken    atomic.Bool
 
@@ -35,6 +37,7 @@ type fetchCall struct {
 	total    int  // bytes in resp
 	served   int  // index after the last partition that had its turn
 	answer   bool // something must be answered at once: an error, a divergence
+	limited  bool // there is more than the limits let through: waiting would bring nothing
 	crowded  bool // answers pin too much memory: look again soon
 	cancels  []func()
 	timer    *time.Timer
@@ -55,7 +58,7 @@ func handleFetch(b *Broker, r *request, reply func(kmsg.Response)) {
 		reply(resp)
 		return
 	}
-	c.maxBytes = min(max(int(req.maxBytes), 1), maxFetchBytes)
+	c.maxBytes, c.window = min(max(int(req.maxBytes), 1), maxFetchBytes), r.conn.window
 	c.due = time.Now().Add(min(time.Duration(max(req.maxWait, 0))*time.Millisecond, maxFetchWait))
 	c.arrived()
 	c.mu.Lock()
@@ -122,12 +125,15 @@ func (c *fetchCall) hurry() {
 func (c *fetchCall) attempt() {
 	c.stopWaiting()
 	c.tryAll()
-	enough := c.total >= int(c.req.minBytes) && !c.crowded
+	enough := (c.total >= int(c.req.minBytes) || c.limited && c.total > 0) && !c.crowded
 	if enough || c.answer || len(c.ctx.parts) == 0 || !time.Now().Before(c.due) {
 		c.finish()
 		return
 	}
 	c.resp.discard()
+	if c.crowded {
+		c.b.dropStalled()
+	}
 	c.wait()
 }
 
@@ -179,7 +185,8 @@ func (c *fetchCall) wait() {
 func (c *fetchCall) tryAll() {
 	c.resp = newFetchResponse(c.b, c.version)
 	c.resp.committed = c.req.committed
-	c.total, c.served, c.answer, c.crowded = 0, 0, false, false
+	c.total, c.served, c.answer, c.limited, c.crowded = 0, 0, false, false, false
+	c.room = min(c.maxBytes, int(c.b.budget.pinned.room(c.window)))
 	for i, p := range c.ctx.parts {
 		f := fetchPart{askedPart: p, hw: -1, start: -1}
 		c.try(&f)
@@ -190,7 +197,7 @@ func (c *fetchCall) tryAll() {
 			c.total += f.bytes
 			c.served = i + 1
 			c.resp.pinned += int64(f.bytes)
-			c.b.pinned.Add(int64(f.bytes))
+			c.b.budget.pinned.used.Add(int64(f.bytes))
 		}
 		news := f.bytes > 0 || f.code != 0 || f.diverging || f.hw != p.sentHW || f.start != p.sentStart
 		if c.ctx.full || news {
@@ -226,15 +233,16 @@ func (c *fetchCall) try(f *fetchPart) {
 			return
 		}
 	}
-	room := c.maxBytes - c.total
 	switch {
-	case f.offset == f.hw, room <= 0, f.maxBytes <= 0 && c.total > 0:
-		return
-	case c.b.pinned.Load() > c.b.maxPinned():
+	case f.offset == f.hw, f.maxBytes <= 0 && c.total > 0:
+	case c.room == 0:
 		c.crowded = true
-		return
+	case c.room > c.total:
+		c.readPart(part, f, c.room-c.total)
+		c.limited = c.limited || f.bytes > 0 && f.read.NextOffset < f.hw
+	default:
+		c.limited = true
 	}
-	c.readPart(part, f, room)
 }
 
 // checkEpoch compares the client's leader epoch with ours (KIP-320).
@@ -311,6 +319,3 @@ func (c *fetchCall) told(p *fetchPart) {
 		m.endToEnd.observe(c.b.now().Sub(time.UnixMilli(h.MaxTimestamp())).Seconds())
 	}
 }
-
-// maxPinned bounds the engine memory all answers hold together.
-func (b *Broker) maxPinned() int64 { return b.o.MemoryBudget }

@@ -13,7 +13,7 @@ import (
 // and what decoding will allocate is summed and reserved.
 
 const (
-	maxDecode   = 32 << 20 // most memory decoding one frame may take
+	maxDecode   = 16 << 20 // most memory decoding one frame may take
 	decodeRatio = 16       // most bytes decoding may take for each byte of the frame
 	decodeFree  = 64 << 10 // taken without asking for the ratio
 	maxTags     = 64       // unknown tagged fields in one struct

@@ -5,15 +5,19 @@ import "time"
 const (
 	defaultMaxFrame = 4 << 20   // largest request of every API but Produce
 	produceMaxFrame = 100 << 20 // Kafka's socket.request.max.bytes
-	minBudget       = 96 << 20
+	minBudget       = 128 << 20
+	minWindow       = 256 << 10   // bytes the first Fetch of a connection is answered
+	provenWindow    = 8 << 20     // the window of a client that proved that it reads
+	writeChunk      = 64 << 10    // bytes written under one deadline
+	crowdedStall    = time.Second // a client that takes no writeChunk for so long is dropped when others wait for memory
 )
 
 // limits bound one connection in time and space. Tests shorten them.
 type limits struct {
 	idle       time.Duration // a connection without requests is closed after this
 	frameStall time.Duration // no byte of a started frame for so long closes the connection
-	writeStall time.Duration // time a response may take, plus its size over writeRate
-	writeRate  int64         // bytes per second a response must leave at, on average, after writeStall
+	writeStall time.Duration // a client that takes no byte of its answer for so long is dropped
+	writeRate  int64         // bytes per second an answer must leave at, on average, after writeStall
 	inFlight   int           // unanswered requests per connection; more stay in the socket
 	outBytes   int64         // bytes of finished, unwritten responses; above it nothing more is read
 }
@@ -26,7 +30,7 @@ const (
 
 func defaultLimits() limits {
 	return limits{
-		idle: 10 * time.Minute, frameStall: 10 * time.Second, writeStall: 30 * time.Second, writeRate: 1 << 20,
+		idle: 10 * time.Minute, frameStall: 10 * time.Second, writeStall: 10 * time.Second, writeRate: 1 << 20,
 		inFlight: 128, outBytes: 8 << 20,
 	}
 }
