@@ -58,9 +58,6 @@ func (m *model) reason(c infer.Contribution, bearing streamkeeper.Bearing) strea
 		if o != nil && o.Needs != "" {
 			e.Needs = o.Needs
 		}
-		if c.State == streamkeeper.Absent {
-			e.Text, e.Needs = n.Title+" (not yet due)", "a little time"
-		}
 		return e
 	}
 	e.Text = m.say(c)
@@ -70,9 +67,9 @@ func (m *model) reason(c infer.Contribution, bearing streamkeeper.Bearing) strea
 	return e
 }
 
-// say is an observation's own text, or its rule's title when it has none.
+// say is an observation's own text, or its rule's title when it has none or one with holes.
 func (m *model) say(c infer.Contribution) string {
-	if o := m.seen[c.Ref]; o != nil && o.Text != "" {
+	if o := m.seen[c.Ref]; o != nil && o.Text != "" && !strings.Contains(o.Text, holes) {
 		return o.Text
 	}
 	n, _ := m.p.Catalog.Node(c.ID)
@@ -86,27 +83,48 @@ func (m *model) say(c infer.Contribution) string {
 	return title
 }
 
+// holes is what the rules write where a value is not known.
+const holes = "unknown"
+
+// whyNotReasons is how many reasons against a rival are told.
+const whyNotReasons = 2
+
 // alternatives words the rivals and why they were set aside.
 func (m *model) alternatives(f *infer.Finding) []streamkeeper.Alternative {
 	out := []streamkeeper.Alternative{}
+	told := map[string]int{}
 	for _, r := range f.Rivals {
 		if contains(f.Set, r.ID) {
 			continue
 		}
-		var why []string
-		for _, c := range r.Against {
-			text := m.say(c)
-			if c.State == streamkeeper.Present {
-				text = "would not explain: " + text
-			}
-			why = append(why, text)
-		}
-		if len(why) == 0 {
-			why = append(why, "less likely to begin with")
-		}
-		out = append(out, streamkeeper.Alternative{Cause: r.ID, Confidence: round(r.P, 4), WhyNot: strings.Join(why, "; ")})
+		out = append(out, streamkeeper.Alternative{Cause: r.ID, Confidence: round(r.P, 4), WhyNot: m.whyNot(r, told)})
 	}
 	return out
+}
+
+// whyNot gives the weightiest reasons against a rival; what another rival was refused for counts half,
+// so that each rival is told what is special to it.
+func (m *model) whyNot(r infer.Rival, told map[string]int) string {
+	reasons := slices.Clone(r.Against)
+	slices.SortStableFunc(reasons, func(a, b infer.Contribution) int {
+		return cmp.Compare(a.Weight/float64(1+told[a.ID]), b.Weight/float64(1+told[b.ID]))
+	})
+	var absent, unexplained []string
+	for _, c := range reasons[:min(len(reasons), whyNotReasons)] {
+		told[c.ID]++
+		if c.State == streamkeeper.Present {
+			unexplained = append(unexplained, m.say(c))
+		} else {
+			absent = append(absent, m.say(c))
+		}
+	}
+	if len(unexplained) > 0 {
+		absent = append(absent, "it would leave unexplained: "+strings.Join(unexplained, "; "))
+	}
+	if len(absent) == 0 {
+		return "less likely to begin with"
+	}
+	return strings.Join(absent, "; ")
 }
 
 func contains(list []string, s string) bool {

@@ -9,12 +9,12 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/diagnose/infer"
 )
 
-// What each open incident costs the health score, by severity, and an impact without an incident.
+// What each open incident costs the health score, by severity, and what anything less costs.
 var healthCost = map[streamkeeper.Severity]int{
 	streamkeeper.SeverityCritical: 50, streamkeeper.SeverityWarning: 20, streamkeeper.SeverityInfo: 3,
 }
 
-const healthCostImpact = 10
+const healthCostLess = 10
 
 // report says what this tick found.
 func (p *pass) report(d infer.Result) streamkeeper.Report {
@@ -45,34 +45,44 @@ func (p *pass) report(d infer.Result) streamkeeper.Report {
 	return r
 }
 
-// health is 100 less the cost of what is wrong; without any data it cannot be judged.
+// health is 100 less the cost of what is wrong; without any data it cannot be judged. It is degraded by
+// an incident, by a finding that is told, and by a symptom that nothing harmless explains.
 func (p *pass) health() streamkeeper.Health {
 	if !p.sees() {
 		return streamkeeper.Health{State: streamkeeper.HealthUnknown}
 	}
 	score, state := 100, streamkeeper.Healthy
-	for _, r := range p.next.Stories.Open {
-		score -= healthCost[r.Incident.Severity]
-		if r.Incident.Severity == streamkeeper.SeverityCritical {
+	wrong := func(severity streamkeeper.Severity, cost int) {
+		score -= cost
+		switch {
+		case severity == streamkeeper.SeverityCritical && cost == healthCost[severity]:
 			state = streamkeeper.Critical
-		} else if state == streamkeeper.Healthy && r.Incident.Severity == streamkeeper.SeverityWarning {
+		case severity.Rank() >= streamkeeper.SeverityWarning.Rank() && state == streamkeeper.Healthy:
 			state = streamkeeper.Degraded
 		}
 	}
-	if len(p.next.Stories.Open) == 0 {
+	for _, r := range p.next.Stories.Open {
+		wrong(r.Incident.Severity, healthCost[r.Incident.Severity])
+	}
+	harmless := map[string]bool{}
+	for _, f := range p.told.Told {
+		if f.Verdict == streamkeeper.VerdictBenign {
+			for _, id := range f.Explains {
+				harmless[id] = true
+			}
+		} else if f.Incident == "" {
+			wrong(f.Severity, healthCostLess)
+		}
+	}
+	if state == streamkeeper.Healthy {
 		for _, y := range p.symptoms() {
-			if p.impact(y) != "" && !p.benign() {
-				score -= healthCostImpact
+			if !harmless[y.ID] && y.Severity.Rank() >= streamkeeper.SeverityWarning.Rank() {
+				wrong(y.Severity, healthCostLess)
 			}
 		}
 	}
 	score = max(score, 0)
 	return streamkeeper.Health{Score: &score, State: state}
-}
-
-// benign says whether what is seen is explained by something harmless.
-func (p *pass) benign() bool {
-	return len(p.told.Told) > 0 && p.told.Told[0].Verdict == streamkeeper.VerdictBenign
 }
 
 // sees says whether anything at all could be judged.

@@ -26,6 +26,7 @@ func (p *pass) stories() incident.Input {
 		j := p.judged[id]
 		in.Candidates = append(in.Candidates, incident.Candidate{
 			Finding: j.Finding, Decisive: j.decisive, Shared: j.shared, Holds: j.holds, Own: j.own, Affects: j.affects,
+			LedByBenign: j.Verdict == streamkeeper.VerdictOneOf && j.rule.Benign,
 		})
 	}
 	for _, y := range p.symptoms() {

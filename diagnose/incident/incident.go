@@ -3,8 +3,9 @@
 //
 // Step is the whole of it: memory and one tick's findings and symptoms in, new memory and what changed
 // out. A decisive direct fact is told at once, anything else after three of four ticks above On; it is
-// withdrawn after Hold ticks below Off. An incident opens only when somebody is hurt (an impact symptom),
-// or before that when something that everybody shares is surely broken. Its id is minted from time, cause
+// withdrawn after Hold ticks below Off. An incident opens only when somebody is hurt (an impact symptom)
+// and the finding is above Page or steady, or before that when something that everybody shares is surely
+// broken. Its id is minted from time, cause
 // and entity, so that the same input gives the same id, and it survives a change of cause.
 //
 // The package is pure: time is a parameter, and Memory is plain data that survives a restart as JSON.
@@ -25,6 +26,7 @@ import (
 // Options are the thresholds of telling. The zero value means DefaultOptions.
 type Options struct {
 	On        float64 // posterior from which a finding counts towards being told
+	Page      float64 // posterior from which a told finding opens an incident; below it must be steady for longer
 	Off       float64 // posterior below which it counts towards being withdrawn
 	Need      int     // ticks above On ...
 	Of        int     // ... among the last so many
@@ -34,17 +36,19 @@ type Options struct {
 
 // DefaultOptions are the decided thresholds.
 func DefaultOptions() Options {
-	return Options{On: .8, Off: .4, Need: 3, Of: 4, Hold: 8, PreImpact: .95}
+	return Options{On: .6, Page: .8, Off: .4, Need: 3, Of: 4, Hold: 8, PreImpact: .95}
 }
 
 // Candidate is a finding as one tick judged it.
 type Candidate struct {
 	Finding  streamkeeper.Finding
-	Decisive bool                  // a direct fact supports it: told at once
-	Shared   bool                  // its entity serves many others: a store, a broker, the cluster
-	Holds    bool                  // benign: its end condition still holds, so that it may silence
-	Own      []streamkeeper.Entity // the entities that are its own story; harm elsewhere ends a benign silence
-	Affects  []streamkeeper.Entity // entities of the symptoms that it explains
+	Decisive bool // a direct fact supports it: told at once
+	Shared   bool // its entity serves many others: a store, a broker, the cluster
+	Holds    bool // benign: its end condition still holds, so that it may silence
+	// LedByBenign marks an answer set whose most probable member is benign.
+	LedByBenign bool
+	Own         []streamkeeper.Entity // the entities that are its own story; harm elsewhere ends a benign silence
+	Affects     []streamkeeper.Entity // entities of the symptoms that it explains
 }
 
 // Symptom is a present symptom. Impact is its text as a breach of a service level, "" when it is none.

@@ -94,6 +94,10 @@ func TestOpensAfterThreeOfFour(t *testing.T) {
 		t.Errorf("a decisive fact is told after %d ticks, want 1", n)
 	}
 	in.Candidates[0] = finding("slow", orders, .75)
+	if _, n := play(t).until(in, 10); n != 6 {
+		t.Errorf("a probable cause opens an incident after %d ticks, want 6", n)
+	}
+	in.Candidates[0] = finding("slow", orders, .55)
 	play(t).quiet(in, 20)
 }
 
@@ -244,6 +248,32 @@ func TestTwoFaultsAreTwoIncidents(t *testing.T) {
 		if told.Incident == "" {
 			t.Errorf("finding %s has no incident", told.ID)
 		}
+	}
+}
+
+// A root cause stays worded as one while a gate wavers, and the incident is not told again for it.
+func TestWordingDoesNotFlicker(t *testing.T) {
+	f := play(t)
+	in := Input{Candidates: []Candidate{finding("slow", orders, .97)}, Symptoms: []Symptom{late(orders)}}
+	f.until(in, 5)
+	in.Candidates[0].Finding.Verdict = streamkeeper.VerdictProbable
+	f.quiet(in, 3)
+	if v := f.last.Told[0].Verdict; v != streamkeeper.VerdictRootCause {
+		t.Errorf("verdict %s, want root_cause still", v)
+	}
+	in.Candidates[0].Finding.Confidence = .7
+	f.tick(in)
+	if v := f.last.Told[0].Verdict; v != streamkeeper.VerdictProbable {
+		t.Errorf("verdict %s at .70, want probable", v)
+	}
+}
+
+// An answer set that a benign cause leads waits until harm that passes by itself would be over.
+func TestSetLedByBenignIsPatient(t *testing.T) {
+	c := finding("burst", orders, .97)
+	c.Finding.Verdict, c.LedByBenign = streamkeeper.VerdictOneOf, true
+	if _, n := play(t).until(Input{Candidates: []Candidate{c}, Symptoms: []Symptom{late(orders)}}, 40); n != 24 {
+		t.Errorf("opened after %d ticks, want 24", n)
 	}
 }
 

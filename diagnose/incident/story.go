@@ -98,10 +98,29 @@ func (s *step) worthTelling(c *Candidate) bool {
 		return len(impact) > 0 && (!c.Holds || s.othersHurt(c, impact))
 	}
 	if len(impact) > 0 {
-		return true
+		return s.settled(c)
 	}
 	sure := c.Finding.Verdict == streamkeeper.VerdictRootCause && c.Finding.Confidence >= s.opt.PreImpact
 	return sure && (c.Shared || c.Finding.Severity == streamkeeper.SeverityCritical)
+}
+
+// How steady a finding must be to open an incident when it is not above Page, and when it is an answer set
+// that a benign cause leads: harm that passes by itself is over by then.
+var (
+	steady  = need{6, 8}
+	patient = need{24, 28}
+)
+
+// settled says whether a finding may open an incident now.
+func (s *step) settled(c *Candidate) bool {
+	t := s.tracks[c.Finding.ID]
+	switch {
+	case c.LedByBenign:
+		return t.count(patient) >= patient.ticks
+	case c.Finding.Confidence >= s.opt.Page || c.Finding.Verdict == streamkeeper.VerdictOther:
+		return true
+	}
+	return t.count(steady) >= steady.ticks
 }
 
 // reach is the finding's entity and those of what it explains, its consequences included.

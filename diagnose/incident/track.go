@@ -59,8 +59,9 @@ func (s *step) advance(t Track, c *Candidate) Track {
 	p := 0.0
 	if c != nil {
 		p = c.Finding.Confidence
-		since := t.Last.Since
+		old, since := t.Last, t.Last.Since
 		t.Last = c.Finding
+		t.Last.Verdict = s.sticky(t, old.Verdict)
 		if t.Told && !since.IsZero() && (t.Last.Since.IsZero() || since.Before(t.Last.Since)) {
 			t.Last.Since = since // a story does not become younger while it is told
 		}
@@ -88,6 +89,17 @@ func (s *step) advance(t Track, c *Candidate) Track {
 		t.Told = false
 	}
 	return t
+}
+
+// stickyFrom is the posterior from which a root cause stays one although a gate wavers: the wording must
+// not flicker with a node at its threshold.
+const stickyFrom = .8
+
+func (s *step) sticky(t Track, before streamkeeper.Verdict) streamkeeper.Verdict {
+	if t.Told && before == streamkeeper.VerdictRootCause && t.Last.Verdict == streamkeeper.VerdictProbable && t.Last.Confidence >= stickyFrom {
+		return before
+	}
+	return t.Last.Verdict
 }
 
 // displace withdraws at once a told finding that has fallen below Off while another cause of the same

@@ -12,7 +12,7 @@ import (
 
 const (
 	rivalCount   = 3
-	reasonCount  = 3
+	reasonCount  = 6
 	askAmong     = 64   // explanations looked at for the next question
 	unexplained  = .2   // P(present) below which a present symptom counts as left to chance
 	pendingBelow = .5   // due share below which an absent effect is still pending
@@ -74,7 +74,9 @@ func (pan *panel) weigh(f *Finding, c int32, j *joint) {
 		}
 		con.Weight = w
 		switch {
-		case !n.known || (n.State == streamkeeper.Absent && e.due < pendingBelow):
+		case n.State == streamkeeper.Absent && e.due < pendingBelow:
+			// pending: time will tell, there is nothing to ask for
+		case !n.known:
 			con.Bearing = streamkeeper.Missing
 			con.Weight = pan.swing(&e, without[e.node])
 			f.Missing = append(f.Missing, con)

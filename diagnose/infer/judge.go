@@ -242,32 +242,26 @@ func (pan *panel) best(c int32) *joint {
 	return nil
 }
 
-// discriminated says whether one present node alone speaks ten to one for the best explanation with the
-// cause against the best one without it.
+// discriminated says whether one present piece of evidence alone speaks ten to one for the cause, beside
+// everything else in its best explanation. Symptoms do not count: most causes share them.
 func (pan *panel) discriminated(c int32) bool {
-	mine, theirs := pan.best(c), pan.without(c)
-	if theirs == nil {
-		return true
+	with := pan.best(c)
+	rest := *with
+	rest.n = 0
+	for _, m := range with.list() {
+		if m != c {
+			rest.add(m)
+		}
 	}
-	a, b := pan.absent(mine), pan.absent(theirs)
+	a, b := pan.absent(with), pan.absentBeside(&rest, with)
 	for _, e := range pan.causes[c].edges {
 		n := &pan.nodes[e.node]
-		if n.State == streamkeeper.Present &&
+		if n.State == streamkeeper.Present && !n.Symptom &&
 			n.logLikelihood(a[e.node])-n.logLikelihood(b[e.node]) >= math.Log(discriminates) {
 			return true
 		}
 	}
 	return false
-}
-
-// without is the most probable explanation that lacks the cause.
-func (pan *panel) without(c int32) *joint {
-	for i := range pan.joint {
-		if j := &pan.joint[i]; !j.has(c) {
-			return j
-		}
-	}
-	return nil
 }
 
 // absent is P(absent) of every node under a full explanation.
