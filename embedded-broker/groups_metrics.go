@@ -12,6 +12,7 @@ const (
 	maxGroupSeries = 1000             // groups with series of their own; the rest is "other"
 	groupIdle      = 15 * time.Minute // a group without a sign of life for so long loses its series
 	thinkWindow    = time.Minute
+	goneWindow     = 5 * time.Minute // of members that were lost
 	otherGroups    = "other"
 )
 

@@ -121,29 +121,37 @@ func (m *memberTrack) alive(now time.Time) bool {
 	return !m.lastHeartbeat.IsZero() && now.Sub(m.lastHeartbeat) <= time.Duration(staleFactor*float64(interval))
 }
 
-// readSpeed takes the medians of the members' pauses per record over the last minute.
+// readSpeed takes the medians of the members' pauses per record over the last minute. The slowest may be one that was
+// lost some minutes ago: a member that is lost over a long batch shows its speed only with its first fetch after that.
 func (s *groups) readSpeed(r *groupReading, t *groupTrack, now time.Time) {
 	var all, sizes []float64
 	slowest := -1.0
 	for _, m := range t.members {
-		speeds, records := m.speeds(now)
+		speeds, records := m.speeds(now, thinkWindow)
 		if len(speeds) == 0 {
 			continue
 		}
 		all, sizes = append(all, speeds...), append(sizes, records...)
 		slowest = max(slowest, median(speeds))
 	}
-	if len(all) == 0 {
-		return
+	for _, m := range t.gone {
+		if speeds, _ := m.speeds(now, goneWindow); len(speeds) > 0 {
+			slowest = max(slowest, median(speeds))
+		}
 	}
-	r.record, r.recordMax, r.perFetch = pointer(median(all)), pointer(slowest), pointer(median(sizes))
+	if slowest >= 0 {
+		r.recordMax = pointer(slowest)
+	}
+	if len(all) > 0 {
+		r.record, r.perFetch = pointer(median(all)), pointer(median(sizes))
+	}
 }
 
-func (m *memberTrack) speeds(now time.Time) (perRecord, records []float64) {
+func (m *memberTrack) speeds(now time.Time, window time.Duration) (perRecord, records []float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, t := range m.think[:min(m.thinkCount, maxThink)] {
-		if now.Sub(t.at) <= thinkWindow {
+		if now.Sub(t.at) <= window {
 			perRecord = append(perRecord, t.pause.Seconds()/float64(t.records))
 			records = append(records, float64(t.records))
 		}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 const (
 	maxLost  = 256 // lost members remembered per group
 	maxThink = 64  // fetch samples remembered per member
+	maxGone  = 16  // lost members whose speed is remembered per group
 )
 
 // groupTrack is what is observed about one group. Guarded by its coordinated.mu, except fetch and what lies under the
@@ -20,7 +22,8 @@ type groupTrack struct {
 	from       *conn // whose request is being handled; nil in a timer's step
 	members    map[string]*memberTrack
 	partitions map[group.TopicPartition]*partitionTrack
-	lost       []lostMember // oldest first
+	lost       []lostMember   // oldest first
+	gone       []*memberTrack // lost lately, oldest first: the batch that cost one its place ends after its loss
 
 	unstable      time.Duration
 	unstableSince time.Time // zero while stable or empty
@@ -148,6 +151,10 @@ func (t *groupTrack) drop(s *groups, id string, now time.Time, lost bool) {
 		if len(t.lost) == maxLost {
 			t.lost = t.lost[1:]
 		}
+		if len(t.gone) == maxGone {
+			t.gone = slices.Delete(t.gone, 0, 1)
+		}
+		t.gone = append(t.gone, mt)
 		mt.mu.Lock()
 		t.lost = append(t.lost, lostMember{
 			key: mt.key, id: mt.id, at: now, connID: mt.connID, clientID: mt.clientID, host: mt.host, connOpenedAt: mt.connOpened,
