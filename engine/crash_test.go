@@ -16,6 +16,7 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
 	"github.com/streamkeeper-io/streamkeeper/engine/enginetest"
+	"github.com/streamkeeper-io/streamkeeper/engine/tier"
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/tiertest"
 )
 
@@ -59,6 +60,20 @@ func TestCrash(t *testing.T) {
 	wg.Wait()
 }
 
+// TestCrash_WeakerFlushModesStayWhole: without fsync records may be lost, but what is left must open, be contiguous and
+// agree with the index and the store.
+func TestCrash_WeakerFlushModesStayWhole(t *testing.T) {
+	for seed := range uint64(max(*crashSeeds/6, 10)) {
+		for _, mode := range []engine.Flushing{engine.FlushInterval, engine.FlushOS} {
+			c := newCrash(seed+1, "")
+			c.flush = mode
+			if err := c.run(); err != nil {
+				t.Errorf("%s, seed %d: %v", mode, seed+1, err)
+			}
+		}
+	}
+}
+
 // crash is one seed: a world of topics, producers and groups that outlives the engines.
 type crash struct {
 	seed    uint64
@@ -68,6 +83,7 @@ type crash struct {
 	check   *enginetest.Checker
 	e       *engine.Engine
 	sites   map[string]int
+	flush   engine.Flushing
 	die     func()         // ends the current life; the fuse calls it too
 	after   *enginetest.FS // what the next life finds
 
@@ -101,14 +117,14 @@ func newCrash(seed uint64, swallow string) *crash {
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), fs: enginetest.NewFS(), objects: tiertest.NewStore(),
 		check: enginetest.NewChecker(), pids: map[int64]bool{}, sites: map[string]int{},
 	}
-	c.fs.Swallow = swallow
+	c.fs.Swallow, c.flush = swallow, engine.FlushFsync
 	return c
 }
 
 func (c *crash) options() engine.Options {
 	return engine.Options{
 		Dir: "data", FS: c.fs, Observer: alarms{c, c.fs}, Store: enginetest.NewStore(c.objects, c.fs), CacheBytes: 1,
-		Log: engine.LogOptions{SegmentBytes: 32 << 10},
+		Log: engine.LogOptions{SegmentBytes: 32 << 10, Flush: c.flush, FlushInterval: time.Millisecond},
 		Tier: engine.TierOptions{
 			OffloadAfter: time.Millisecond, LocalBytes: 128 << 10, HardLocalBytes: 64 << 20, SliceBytes: 4 << 10, PoolBytes: 64 << 10,
 		},
@@ -126,7 +142,7 @@ func (alarms) StoreCall(engine.StoreCall) {}
 
 func (a alarms) Event(ev engine.Event) {
 	switch ev.Kind {
-	case engine.EventLogFailed, engine.EventMaintenanceFailed, engine.EventOffloadFailed:
+	case engine.EventLogFailed, engine.EventMaintenanceFailed, engine.EventOffloadFailed, tier.EventSegmentCorrupt, tier.EventObjectCorrupt:
 		if !a.fs.Dead() {
 			a.c.check.Failf("event %s: %s", ev.Kind, ev.Text)
 		}
@@ -151,6 +167,10 @@ func (c *crash) run() error {
 		}
 		if err := c.check.Err(); err != nil {
 			return err
+		}
+		if c.flush != engine.FlushFsync { // records were promised nothing; the next life starts from what is there
+			c.check.Forget()
+			c.producers = nil
 		}
 	}
 	for range 2 { // after the last crash, and after a clean stop

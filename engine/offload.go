@@ -41,6 +41,10 @@ type journal struct{ e *Engine }
 
 // AppendTierRecord is durable on return.
 func (j journal) AppendTierRecord(ctx context.Context, rec []byte) error {
+	// Whoever was cancelled has stopped waiting for its turn: a COMMIT written now could overtake an older segment's.
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	e := j.e
 	rec = bytes.Clone(rec)
 	settled := make(chan error, 1)

@@ -150,6 +150,11 @@ func (p *Partition) readCold(ctx context.Context, r *Read, maxBytes int) error {
 	}
 	m.cold[offset] = struct{}{} // before the call: ready may come at once
 	p.mu.Unlock()
+	maxBytes, err := p.coldBytes(offset, maxBytes)
+	if err != nil {
+		p.coldReady(offset)
+		return p.coldErr(offset, err)
+	}
 	c, err := p.e.tier.Read(tier.ReadRequest{Reader: reader, Stream: p.stream, Offset: offset, MaxBytes: maxBytes}, func() { p.coldReady(offset) })
 	r.Tier = Cold
 	if err != nil || !c.Pending {
@@ -166,6 +171,33 @@ func (p *Partition) readCold(ctx context.Context, r *Read, maxBytes int) error {
 	r.held = append(r.held, &c)
 	p.e.counts.readBytes.Add(int64(size(c.Bytes)))
 	return nil
+}
+
+// coldBytes keeps a cold read from stepping over a gap: a damaged segment stays in the local log while younger ones are
+// in the store. Near a gap it allows one batch at a time, so that the read after the last one turns to the local log.
+func (p *Partition) coldBytes(offset int64, maxBytes int) (int, error) {
+	row, ok, err := p.e.tier.Lookup(p.stream, offset)
+	if err != nil {
+		return 0, err
+	}
+	if !ok || row.Base > offset {
+		return 0, tier.ErrNotTiered
+	}
+	for ahead := int64(0); ahead < int64(maxBytes); {
+		next, ok, err := p.e.tier.Lookup(p.stream, row.Next)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			break // nothing beyond: no gap to step over
+		}
+		if next.Base != row.Next {
+			return 1, nil
+		}
+		ahead += next.Bytes
+		row = next
+	}
+	return maxBytes, nil
 }
 
 // coldErr turns the tier's error around: an offset it does not have was trimmed meanwhile, or was never stored.

@@ -51,6 +51,21 @@ func (c *Checker) part(name string) *promises {
 	return p
 }
 
+// Forget drops every promise about records and commits, as a crash does in a mode that promises none. What was asked for
+// stays: it still bounds what may be there.
+func (c *Checker) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.parts {
+		clear(p.acked)
+		clear(p.seen)
+		p.start = 0
+	}
+	for _, m := range c.commits {
+		m.acked = -1
+	}
+}
+
 // Failf records a violation.
 func (c *Checker) Failf(format string, args ...any) {
 	c.mu.Lock()

@@ -133,8 +133,13 @@ func (s *Store) DeleteTopic(name string) (*Topic, error) {
 	return t, s.write(t, nil)
 }
 
-// Deleted returns deleted topics whose data was not cleared yet (see Cleared).
-func (s *Store) Deleted() ([]*Topic, error) { return s.topics(deletedPrefix) }
+// Deleted returns deleted topics whose data was not cleared yet (see Cleared). It waits for a change in progress: Pebble
+// shows rows before they are durable, and data of a topic that a crash would bring back must not be cleared.
+func (s *Store) Deleted() ([]*Topic, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.topics(deletedPrefix)
+}
 
 // Cleared forgets a deleted topic once nothing of it is left anywhere.
 func (s *Store) Cleared(t *Topic) error {
