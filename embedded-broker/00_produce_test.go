@@ -175,6 +175,7 @@ func TestProduceTwiceIsStoredOnce(t *testing.T) {
 }
 
 func TestProduceLargeRequests(t *testing.T) {
+	t.Parallel()
 	h := start(t)
 	h.create("t", 12, nil)
 	c := h.client(kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))

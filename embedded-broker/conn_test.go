@@ -88,35 +88,37 @@ func wait(t testing.TB, what string, ok func() bool) {
 }
 
 func TestHalfSentFrames(t *testing.T) {
-	h := start(t, func(o *Options) { o.limits.frameStall = 2 * time.Second })
+	t.Parallel()
+	h := start(t, func(o *Options) { o.limits.frameStall = time.Minute })
 	h.create("t", 1, nil)
 	runtime.GC()
 	var before, during runtime.MemStats
 	runtime.ReadMemStats(&before)
 	body := make([]byte, 64<<10)
+	held := func() int64 {
+		small, large, _ := h.budget.usage()
+		return small + large
+	}
+	var conns []*wireConn
 	for range 200 {
 		w := h.dial()
+		conns = append(conns, w)
 		w.Write(header(90<<20, 0, 9))
 		w.Write(body)
 	}
-	wait(t, "all frames to be read", func() bool {
-		small, large, _ := h.budget.usage()
-		return small+large >= 200*firstChunk/2
-	})
-	c := h.client()
-	began := time.Now()
-	produceN(t, c, "t", 50, func(int) []byte { return make([]byte, 10<<10) })
-	if d := time.Since(began); d > time.Second {
-		t.Errorf("producing beside 200 half-sent frames took %v", d)
+	wait(t, "all frames to be read", func() bool { return held() >= 200*firstChunk })
+	produceN(t, h.client(), "t", 50, func(int) []byte { return make([]byte, 10<<10) })
+	if held() < 200*firstChunk {
+		t.Error("the half-sent frames had to be given up first")
 	}
 	runtime.ReadMemStats(&during)
 	if grown := int64(during.HeapInuse) - int64(before.HeapInuse); grown > h.o.MemoryBudget {
 		t.Errorf("the heap grew by %d MiB, the budget is %d MiB", grown>>20, h.o.MemoryBudget>>20)
 	}
-	wait(t, "the half-sent frames to be given up", func() bool {
-		small, large, _ := h.budget.usage()
-		return small+large == 0
-	})
+	for _, w := range conns {
+		w.Close()
+	}
+	wait(t, "the memory of the half-sent frames", func() bool { return held() == 0 })
 }
 
 func TestPipelinedRequestsAnsweredInOrder(t *testing.T) {
@@ -255,7 +257,11 @@ func TestCloseAnswersWhatIsUnderWay(t *testing.T) {
 }
 
 func TestStoppedReadersDoNotStarveOthers(t *testing.T) {
-	h := start(t, func(o *Options) { o.MemoryBudget = minBudget })
+	t.Parallel()
+	h := start(t, func(o *Options) {
+		o.MemoryBudget = minBudget
+		o.limits.writeStall = time.Minute // only those who wait make room
+	})
 	topic := h.create("t", 1, map[string]string{"max.message.bytes": "2000000"})
 	w := h.dial()
 	for range 60 {
@@ -273,12 +279,8 @@ func TestStoppedReadersDoNotStarveOthers(t *testing.T) {
 		}
 	}
 	wait(t, "answers to pile up", func() bool { return h.budget.pinned.used.Load() > 4<<20 })
-	began := time.Now()
 	if got := consumeN(t, h.client(kgo.ConsumeTopics("t")), 60); len(got) != 60 {
 		t.Errorf("%d records", len(got))
-	}
-	if d := time.Since(began); d > 8*time.Second {
-		t.Errorf("a reader beside stopped ones took %v", d)
 	}
 	if used, limit := h.budget.pinned.used.Load(), h.budget.pinned.limit; used > limit+limit/4 {
 		t.Errorf("answers pin %d MiB, the limit is %d", used>>20, limit>>20)

@@ -15,7 +15,7 @@ const (
 	firstChunk   = 128 << 10 // allocated on a frame's word alone; the rest follows what really arrives
 	growth       = 4
 	minFrame     = 8 // key, version, correlation id
-	maxPooledBuf = 4 << 20
+	maxPooledBuf = 16 << 20
 )
 
 // frame is one request's bytes with the memory it reserved.

@@ -113,7 +113,7 @@ func allocated(f func()) uint64 {
 // bombs are bodies whose lengths claim as much as they can, at every position.
 func bombs(size int) [][]byte {
 	var out [][]byte
-	for _, start := range []int{0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 17, 20, 24, 30} {
+	for _, start := range []int{0, 1, 2, 4, 6, 8, 10, 16, 17, 24} {
 		for _, claim := range []uint32{uint32(size - start - 8), uint32(size / 2), uint32(size / 8), 1<<31 - 1} {
 			fixed := make([]byte, size)
 			binary.BigEndian.PutUint32(fixed[start:], claim)

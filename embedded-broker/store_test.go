@@ -38,6 +38,7 @@ func small(o *engine.Options) {
 }
 
 func TestConsumeFromTheStore(t *testing.T) {
+	t.Parallel()
 	h := startOn(t, small)
 	h.create("t", 2, nil)
 	produceN(t, h.client(kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerBatchMaxBytes(20_000), kgo.MetadataMinAge(50*time.Millisecond)), "t", 4000, func(i int) []byte {
@@ -70,6 +71,7 @@ func TestConsumeFromTheStore(t *testing.T) {
 // TestStoreDown fills the log: producers are told to slow down, then refused with an error they retry; consumers and
 // commits go on; all goes through once the store is back.
 func TestStoreDown(t *testing.T) {
+	t.Parallel()
 	g := &gate{}
 	h := startOn(t, func(o *engine.Options) {
 		small(o)
