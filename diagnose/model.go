@@ -237,6 +237,9 @@ func (m *model) node(n *rules.Node, block string, on []streamkeeper.Entity) int 
 		State: o.State, Strength: o.Strength, Blur: m.p.Config.Interval,
 		Unsourced: o.State == streamkeeper.Unknown && strings.HasPrefix(o.Why, streamkeeper.WhyMissing),
 	}
+	if n.Decisive && o.State == streamkeeper.Present {
+		out.Strength = 1 // a direct fact is there or it is not
+	}
 	if o.State == streamkeeper.Present && m.p.next.dated(o) {
 		out.Since = o.Since
 	}

@@ -13,6 +13,7 @@ const (
 	sure          = .9
 	likely        = .6
 	leaning       = .4  // least posterior to be named at all
+	alsoThere     = .8  // least posterior of a second, independent fault
 	marginOf      = 4.0 // the best rival may have a quarter
 	discriminates = 10.0
 	assessedFloor = .6
@@ -107,12 +108,17 @@ func (pan *panel) findings(order []int32) []Finding {
 	return append([]Finding{f}, pan.further(order, set)...)
 }
 
-// further words the causes beside the answer that are likely on their own: simultaneous faults and the
-// links of a chain. Those in without are part of the answer already.
+// further words the causes beside the answer: simultaneous faults that are surely there too, and the
+// links of a chain. Those in without are part of the answer already. A benign cause beside a fault is not
+// told: it explains nothing that anybody would act on.
 func (pan *panel) further(order, without []int32) []Finding {
 	var out []Finding
 	for _, c := range order {
 		if c == other || pan.p[c] < likely || c == order[0] || slices.Contains(without, c) {
+			continue
+		}
+		chained := pan.chained(c, order[0])
+		if !chained && (pan.p[c] < alsoThere || pan.causes[c].Benign) {
 			continue
 		}
 		f := pan.finding(c)
@@ -120,6 +126,17 @@ func (pan *panel) further(order, without []int32) []Finding {
 		out = append(out, f)
 	}
 	return out
+}
+
+// chained says whether one of two causes is declared to follow from the other.
+func (pan *panel) chained(a, b int32) bool {
+	if b == other {
+		return false
+	}
+	from := func(c, root int32) bool {
+		return slices.ContainsFunc(pan.causes[c].parents, func(p Parent) bool { return int32(p.Cause) == root })
+	}
+	return from(a, b) || from(b, a)
 }
 
 // word sets verdict, posterior and answer set, and returns the members of the answer.
