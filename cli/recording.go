@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -46,6 +47,7 @@ type recording struct {
 	rounds      []round
 	signals     []byte
 	want        string
+	truth       []byte // what a drill injected and how the live diagnosis did, as JSON; nil when nobody knows
 }
 
 // record takes what the places hold of a cluster since a time.
@@ -86,6 +88,9 @@ func (r recording) write(w io.Writer) error {
 		{Name: "events.jsonl", Data: rounds},
 		{Name: "signals", Data: r.signals},
 	}}
+	if r.truth != nil {
+		a.Files = append(a.Files, txtar.File{Name: "truth.json", Data: r.truth})
+	}
 	if r.want != "" {
 		a.Files = append(a.Files, txtar.File{Name: "want", Data: []byte(r.want)})
 	}
@@ -119,6 +124,22 @@ func readJSONLines[T any](name string, data []byte) ([]T, error) {
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// writeRecording writes a recording to a file, whole or not at all.
+func writeRecording(path string, r recording) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".recording-*")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(r.write(f), f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
 }
 
 // readRecording reads a recording file.
@@ -176,6 +197,7 @@ func parseRecording(in io.Reader) (recording, error) {
 		return r, err
 	}
 	r.signals, r.story, r.want = files["signals"], string(files["story.md"]), string(files["want"])
+	r.truth = files["truth.json"]
 	return r, nil
 }
 

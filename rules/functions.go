@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/ast"
-
-	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 )
 
 // numeric functions of one number.
@@ -297,6 +295,3 @@ func formatNumber(n float64) string {
 func formatWindow(d time.Duration) string {
 	return strings.ReplaceAll(formatDuration(d.Seconds()), " ", "")
 }
-
-// whyNone is the note of a condition without any reading.
-const whyNone = streamkeeper.WhyMissing

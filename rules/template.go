@@ -16,7 +16,6 @@ type template struct {
 type part struct {
 	literal string
 	expr    *expression
-	names   []string // modeFree: what it needs
 }
 
 // missingText stands where a value is not known: never a default.

@@ -53,7 +53,7 @@ func Run(ctx context.Context, lab Lab, d Drill, o Options) (Result, error) {
 	if !wait(ctx, d.Baseline) {
 		return res, ctx.Err()
 	}
-	res.Injected = Injected{Cause: d.Cause, Entity: s.entity(d).Key(), At: time.Now().UTC()}
+	res.Injected = Injected{Cause: d.Cause, Entity: s.entity(d).Key(), At: time.Now().UTC(), Accept: d.Accept}
 	o.Say("fault: %s", d.Title)
 	fault, stop := context.WithCancel(ctx)
 	defer stop()
@@ -124,7 +124,7 @@ func (s *Stage) measure(ctx context.Context, d Drill, o Options, res *Result) er
 		if report.GeneratedAt.Before(res.Injected.At) {
 			continue
 		}
-		res.judge(d, report)
+		res.Judge(report)
 		if o.Seen != nil {
 			o.Seen(report)
 		}
@@ -147,73 +147,6 @@ func (s *Stage) impact(res *Result) {
 	} else if n := s.owned(); n < int(s.Layout.Partitions) {
 		res.Impact = &Impact{Text: fmt.Sprintf("%d of %d partitions are owned", n, s.Layout.Partitions), Seconds: after}
 	}
-}
-
-// judge reads one report against the truth.
-func (r *Result) judge(d Drill, report streamkeeper.Report) {
-	after := report.GeneratedAt.Sub(r.Injected.At).Seconds()
-	if r.SecondsToSymptom == nil && len(report.Symptoms) > 0 {
-		r.SecondsToSymptom = &after
-	}
-	r.Top = r.Top[:0]
-	for i, f := range report.Findings {
-		n := Named{Cause: f.Cause, Entity: f.Entity.Key(), Confidence: f.Confidence, Verdict: string(f.Verdict)}
-		if i < 3 {
-			r.Top = append(r.Top, n)
-		}
-		told := f.Verdict == streamkeeper.VerdictRootCause && f.Confidence >= 0.9 && f.Severity.Rank() >= streamkeeper.SeverityWarning.Rank()
-		if told && !r.truth(d, n) && f.Consequence == "" {
-			r.addWrong(n)
-		}
-	}
-	right := len(r.Top) > 0 && r.truth(d, r.Top[0])
-	if d.Benign {
-		right = !loud(report)
-		if !right {
-			r.addWrong(loudest(report))
-		}
-		right = right && len(r.Wrong) == 0
-	}
-	switch {
-	case !right:
-		r.SecondsToCause = nil
-	case r.SecondsToCause == nil:
-		r.SecondsToCause = &after
-	}
-	r.Right = right
-}
-
-func (r *Result) truth(d Drill, n Named) bool {
-	if n.Entity != r.Injected.Entity {
-		return false
-	}
-	for _, c := range append([]string{d.Cause}, d.Accept...) {
-		if n.Cause == c {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *Result) addWrong(n Named) {
-	for _, w := range r.Wrong {
-		if w.Cause == n.Cause && w.Entity == n.Entity {
-			return
-		}
-	}
-	r.Wrong = append(r.Wrong, n)
-}
-
-// loud reports whether a report would wake somebody.
-func loud(r streamkeeper.Report) bool { return loudest(r).Cause != "" }
-
-func loudest(r streamkeeper.Report) Named {
-	for _, f := range r.Findings {
-		if f.Verdict != streamkeeper.VerdictBenign && f.Severity.Rank() >= streamkeeper.SeverityWarning.Rank() {
-			return Named{Cause: f.Cause, Entity: f.Entity.Key(), Confidence: f.Confidence, Verdict: string(f.Verdict)}
-		}
-	}
-	return Named{}
 }
 
 // clear ends the fault and waits until the diagnosis is quiet.

@@ -253,7 +253,8 @@ func TestMembersAndSharing(t *testing.T) {
 			l := newLab(t, 3, Options{}, kfake.SeedTopics(4, "orders"))
 			var opts []kgo.Opt
 			if kip848 {
-				opts = append(opts, kgo.WithContext(context.WithValue(t.Context(), "opt_in_kafka_next_gen_balancer_beta", true))) //nolint:staticcheck // the client's own key
+				//lint:ignore SA1029 the key is the client's own, a plain string
+				opts = append(opts, kgo.WithContext(context.WithValue(t.Context(), "opt_in_kafka_next_gen_balancer_beta", true)))
 			}
 			for p := range int32(4) {
 				l.produce("orders", p, 10)

@@ -15,7 +15,6 @@ type scene struct {
 	t      *testing.T
 	track  *tracker
 	now    float64
-	snap   *snapshot
 	heads  []int64
 	starts []int64
 	lso    []int64

@@ -48,10 +48,9 @@ type groupPart struct {
 
 // memberTrack is one member.
 type memberTrack struct {
-	state       memberState
-	key         string
-	frozenSeen  int // rounds in a row in which all its partitions with moving heads stood still
-	wasAssigned bool
+	state      memberState
+	key        string
+	frozenSeen int // rounds in a row in which all its partitions with moving heads stood still
 }
 
 func (t *tracker) absorbGroups(s *snapshot, r *round) {

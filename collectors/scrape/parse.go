@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 
@@ -84,16 +85,16 @@ func (p *parser) learn(text textparse.Parser) (*series, error) {
 	var exposed labels.Labels
 	text.Labels(&exposed)
 	if exposed.Len() > maxLabels {
-		return nil, fmt.Errorf("a series of %s has %d labels, more than %d", exposed.Get(labels.MetricName), exposed.Len(), maxLabels)
+		return nil, fmt.Errorf("a series of %s has %d labels, more than %d", exposed.Get(model.MetricNameLabel), exposed.Len(), maxLabels)
 	}
 	s := &series{labels: make(map[string]string, exposed.Len()+len(p.fixed))}
 	var err error
 	exposed.Range(func(l labels.Label) {
 		if len(l.Name) > maxLabelLength || len(l.Value) > maxLabelLength {
-			err = fmt.Errorf("a label of %s is longer than %d bytes", exposed.Get(labels.MetricName), maxLabelLength)
+			err = fmt.Errorf("a label of %s is longer than %d bytes", exposed.Get(model.MetricNameLabel), maxLabelLength)
 		}
 		name := strings.Clone(l.Name)
-		if name == labels.MetricName {
+		if name == model.MetricNameLabel {
 			s.metric = strings.Clone(l.Value)
 			return
 		}

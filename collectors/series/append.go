@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 
@@ -119,9 +120,9 @@ func isOdd(err error) bool {
 
 func sortedLabels(sample streamkeeper.Sample) labels.Labels {
 	b := labels.NewScratchBuilder(len(sample.Labels) + 1)
-	b.Add(labels.MetricName, sample.Metric)
+	b.Add(model.MetricNameLabel, sample.Metric)
 	for name, value := range sample.Labels {
-		if value != "" && name != labels.MetricName {
+		if value != "" && name != model.MetricNameLabel {
 			b.Add(name, value)
 		}
 	}
@@ -133,7 +134,7 @@ func sortedLabels(sample streamkeeper.Sample) labels.Labels {
 func sameLabels(l labels.Labels, sample streamkeeper.Sample) bool {
 	same, n := true, 0
 	l.Range(func(label labels.Label) {
-		if label.Name == labels.MetricName {
+		if label.Name == model.MetricNameLabel {
 			same = same && label.Value == sample.Metric
 			return
 		}
@@ -141,7 +142,7 @@ func sameLabels(l labels.Labels, sample streamkeeper.Sample) bool {
 		same = same && sample.Labels[label.Name] == label.Value
 	})
 	for name, value := range sample.Labels {
-		if value == "" || name == labels.MetricName {
+		if value == "" || name == model.MetricNameLabel {
 			n++
 		}
 	}

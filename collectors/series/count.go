@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/streamkeeper-io/streamkeeper"
@@ -131,7 +132,7 @@ func (w *watched) before(ctx context.Context, l labels.Labels, t int64) (bool, e
 	times, ok := w.times[key]
 	if !ok {
 		matchers := []*labels.Matcher{
-			labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, metric),
+			labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, metric),
 			labels.MustNewMatcher(labels.MatchEqual, "cluster", l.Get("cluster")),
 			labels.MustNewMatcher(labels.MatchEqual, "instance", instance),
 		}

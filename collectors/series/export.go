@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -53,7 +54,7 @@ func (s *Store) Export(ctx context.Context, w io.Writer, o ExportOptions) error 
 		return fmt.Errorf("exporting series: %w", err)
 	}
 	if len(sets) == 0 {
-		sets = [][]*labels.Matcher{{labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".+")}}
+		sets = [][]*labels.Matcher{{labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, ".+")}}
 	}
 	mint, maxt := o.From.UnixMilli()+1, o.To.UnixMilli()
 	e := exporter{w: bufio.NewWriterSize(w, 64<<10), o: o}
@@ -134,8 +135,8 @@ func (e *exporter) series(l labels.Labels, it chunkenc.Iterator, mint, maxt int6
 
 // seriesName writes metric{a="b"} so that the parser reads it back.
 func seriesName(l labels.Labels) string {
-	name := l.Get(labels.MetricName)
-	rest := l.DropMetricName()
+	name := l.Get(model.MetricNameLabel)
+	rest := l.DropReserved(func(name string) bool { return name == model.MetricNameLabel })
 	if rest.IsEmpty() {
 		return name
 	}

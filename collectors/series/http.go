@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
@@ -209,7 +210,7 @@ func (s *Store) httpMetadata(r *http.Request) (any, error) {
 		return nil, queryError(err)
 	}
 	defer querier.Close()
-	names, _, err := querier.LabelValues(r.Context(), labels.MetricName, &storage.LabelHints{Limit: maxListed})
+	names, _, err := querier.LabelValues(r.Context(), model.MetricNameLabel, &storage.LabelHints{Limit: maxListed})
 	if err != nil {
 		return nil, queryError(err)
 	}
