@@ -2,7 +2,7 @@
 // when an incident opens, what belongs to it, and when it is over.
 //
 // Step is the whole of it: memory and one tick's findings and symptoms in, new memory and what changed
-// out. A decisive direct fact is told at once, anything else after three of four ticks above On; it is
+// out. A decisive direct fact is told at once when it leaves no doubt, anything else after three of four ticks above On; it is
 // withdrawn after Hold ticks below Off. An incident opens only when somebody is hurt (an impact symptom)
 // and the finding is above Page or steady, or before that when something that everybody shares is surely
 // broken. Its id is minted from time, cause

@@ -25,7 +25,7 @@ func (s *step) need(c *Candidate) need {
 	if c.Finding.Verdict == streamkeeper.VerdictOther {
 		n = need{n.ticks * unknownFactor, n.of * unknownFactor}
 	}
-	if c.Decisive {
+	if c.Decisive && c.Finding.Confidence >= s.opt.Page {
 		n.ticks = 1
 	}
 	return n
