@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ type producePart struct {
 	index   int32
 	code    int16
 	message string
+	keyless []int32 // records refused for want of a key
 	records []byte
 	count   int32
 	base    int64
@@ -69,7 +71,7 @@ func handleProduce(b *Broker, r *request, reply func(kmsg.Response)) {
 	c := producePool.Get().(*produceCall)
 	c.wire = wire{key: keyProduce, version: r.version, flexible: 9}
 	c.b, c.r, c.reply = b, r, reply
-	c.throttle = 0
+	c.throttle = b.throttleMillis() // asked here: the engine is not called from its own goroutines
 	c.failed.Store(false)
 	err := c.parse(r.raw)
 	if err != nil {
@@ -214,6 +216,9 @@ func (p *producePart) append(topic engine.Topic) {
 		p.fail(codeOf(err), err.Error())
 		return
 	}
+	if p.call.b.compacted(topic) && !p.checkKeys(h) {
+		return
+	}
 	part, err := p.call.b.engine.Partition(topic.Name, p.index)
 	if err != nil {
 		p.fail(codeOf(err), "")
@@ -222,6 +227,40 @@ func (p *producePart) append(topic engine.Topic) {
 	p.count = h.RecordCount()
 	p.call.waiting.Add(1)
 	part.Append(p.records, p.call.acks, p.done)
+}
+
+const (
+	maxKeyless = 100      // records named in an answer
+	maxUnpack  = 16 << 20 // bytes a batch for a compacted topic may decompress to
+)
+
+// checkKeys refuses a batch for a compacted topic that holds records without a key, and says which. It is the one place
+// where records are decoded on their way in.
+func (p *producePart) checkKeys(h batch.Header) bool {
+	if h.Codec() != batch.None {
+		if err := p.call.r.lease.take(p.call.b.ctx, maxUnpack); err != nil {
+			p.fail(codeOf(engine.ErrClosed), "")
+			return false
+		}
+		defer p.call.r.lease.give(maxUnpack)
+	}
+	index := int32(0)
+	err := batch.Records(h, maxUnpack, func(r batch.Record) bool {
+		if r.Key == nil {
+			p.keyless = append(p.keyless, index)
+		}
+		index++
+		return len(p.keyless) < maxKeyless
+	})
+	switch {
+	case err != nil:
+		p.fail(codeOf(err), err.Error())
+	case len(p.keyless) > 0:
+		p.fail(codeInvalidRecord, "records of a compacted topic need a key")
+	default:
+		return true
+	}
+	return false
 }
 
 // fail records an outcome before the engine saw the records.
@@ -238,7 +277,7 @@ func (p *producePart) appended(a engine.Appended) {
 	if a.Err != nil {
 		p.fail(codeOf(a.Err), a.Err.Error())
 		if errors.Is(a.Err, engine.ErrThrottled) {
-			p.call.b.refreshSettings()
+			p.call.b.cached.asked.Store(0) // look again before the next request
 		}
 	} else {
 		p.base, p.appTime, p.start = a.BaseOffset, a.LogAppendTime, a.LogStart
@@ -259,7 +298,7 @@ func (c *produceCall) finishOne() {
 	t := c.b.telemetry
 	t.phase(keyProduce, phaseAppend, c.enqueued.Sub(r.begun))
 	t.phase(keyProduce, phaseSync, time.Since(c.enqueued))
-	if c.throttle = c.b.throttleMillis(); c.throttle > 0 {
+	if c.throttle > 0 {
 		d := time.Duration(c.throttle) * time.Millisecond
 		r.conn.mute(d)
 		t.throttled(r.clientID, "store", d)
@@ -295,7 +334,7 @@ func (c *produceCall) countErrors() {
 // discard implements discarder: the call goes back to the pool.
 func (c *produceCall) discard() {
 	for _, p := range c.parts {
-		p.records, p.metrics, p.message = nil, nil, ""
+		p.records, p.metrics, p.keyless, p.message = nil, nil, nil, ""
 	}
 	c.r, c.reply = nil, nil
 	producePool.Put(c)
@@ -336,13 +375,27 @@ func (p *producePart) appendTo(b []byte, v int16, flex bool) []byte {
 		b = appendInt64(b, p.start)
 	}
 	if v >= 8 {
-		b = appendArrayLen(b, flex, 0)
+		b = appendArrayLen(b, flex, len(p.keyless))
+		for _, i := range p.keyless {
+			b = appendInt32(b, i)
+			b = appendNullableString(b, flex, "no key")
+			b = appendTags(b, flex)
+		}
 		b = appendNullableString(b, flex, p.message)
 	}
 	return appendTags(b, flex)
 }
 
 const defaultMaxMessage = 1048588 // Kafka's default of max.message.bytes
+
+// compacted reports whether a topic keeps the last record of each key.
+func (b *Broker) compacted(t engine.Topic) bool {
+	policy, ok := t.Configs["cleanup.policy"]
+	if !ok {
+		return b.settings().compact
+	}
+	return strings.Contains(policy, "compact")
+}
 
 // maxMessageBytes is the largest batch a topic takes: its own setting, the cluster's, or the default.
 func (b *Broker) maxMessageBytes(t engine.Topic) int {

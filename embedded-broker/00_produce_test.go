@@ -184,3 +184,30 @@ func TestProduceLargeRequests(t *testing.T) {
 		t.Errorf("%d records", len(got))
 	}
 }
+
+func TestCompactedTopicsWantKeys(t *testing.T) {
+	h := start(t)
+	h.create("t", 1, map[string]string{"cleanup.policy": "compact"})
+	keyed := []batch.Record{{Key: []byte("a")}, {Key: []byte("b")}}
+	for _, test := range []struct {
+		records []batch.Record
+		code    int16
+	}{{keyed, 0}, {[]batch.Record{keyed[0], {}, {Value: []byte("v")}}, codeInvalidRecord}} {
+		b := batch.Append(nil, batch.Producer{ID: -1, Epoch: -1, Sequence: -1}, test.records)
+		p := ask[*kmsg.ProduceResponse](h, produceOne("t", 0, b), 9).Topics[0].Partitions[0]
+		if p.ErrorCode != test.code {
+			t.Errorf("%s, want %s", codeName(p.ErrorCode), codeName(test.code))
+		}
+		if test.code != 0 && (len(p.ErrorRecords) != 2 || p.ErrorRecords[0].RelativeOffset != 1 || p.ErrorRecords[1].RelativeOffset != 2) {
+			t.Errorf("records refused: %+v", p.ErrorRecords)
+		}
+	}
+	c := h.client(kgo.DefaultProduceTopic("t"), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	big := bytes.Repeat([]byte("compress me "), 1000)
+	if err := c.ProduceSync(t.Context(), &kgo.Record{Value: big}).FirstErr(); err == nil {
+		t.Error("a compressed record without a key is accepted")
+	}
+	if err := c.ProduceSync(t.Context(), &kgo.Record{Key: []byte("k"), Value: big}).FirstErr(); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -24,6 +25,7 @@ type conn struct {
 	br       *bufio.Reader
 	host     string // the peer's address without its port
 	openedAt time.Time
+	readAs   context.Context // reads in the client's name, for fair cold reads; of the reading goroutine
 	last     times
 	produced map[*topicMetrics]int64 // Unix seconds of the last Produce by topic; of the reading goroutine
 	clientID atomic.Pointer[string]
@@ -60,7 +62,7 @@ type pending struct {
 }
 
 func newConn(b *Broker, nc net.Conn) *conn {
-	c := &conn{b: b, nc: nc, br: bufio.NewReaderSize(nc, 16<<10), host: hostOf(nc.RemoteAddr()), openedAt: b.now()}
+	c := &conn{b: b, nc: nc, br: bufio.NewReaderSize(nc, 16<<10), host: hostOf(nc.RemoteAddr()), openedAt: b.now(), readAs: b.ctx}
 	c.changed.L = &c.mu
 	return c
 }

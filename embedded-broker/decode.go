@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamkeeper-io/streamkeeper/engine"
 )
 
 // decode reads the request header (version 1, or 2 when flexible) and the body of APIs without their own codec.
@@ -63,6 +65,7 @@ func (c *conn) internClient(b []byte) string {
 	}
 	s := string(b[:min(len(b), maxClientID)])
 	c.clientID.Store(&s)
+	c.readAs = engine.WithReader(c.b.ctx, s)
 	return s
 }
 

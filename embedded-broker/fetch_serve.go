@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type fetchCall struct {
 	maxBytes int // what the client asked for
 	room     int // what this attempt may bring: maxBytes, or less when memory is short
 	window   int
+	readAs   context.Context
 	due      time.Time
 	woken    atomic.Bool
 
@@ -50,7 +52,7 @@ func handleFetch(b *Broker, r *request, reply func(kmsg.Response)) {
 		reply(nil)
 		return
 	}
-	c := &fetchCall{b: b, r: r, reply: reply, version: r.version, req: req}
+	c := &fetchCall{b: b, r: r, reply: reply, version: r.version, req: req, readAs: r.conn.readAs}
 	c.ctx = b.sessions.begin(req, r.version, r.conn)
 	if c.ctx.code != 0 {
 		resp := newFetchResponse(b, r.version)
@@ -257,7 +259,7 @@ func checkEpoch(part *engine.Partition, epoch int32) int16 {
 }
 
 func (c *fetchCall) readPart(part *engine.Partition, f *fetchPart, room int) {
-	read, err := part.Read(c.b.ctx, f.offset, min(int(f.maxBytes), room))
+	read, err := part.Read(c.readAs, f.offset, min(int(f.maxBytes), room))
 	if err != nil {
 		f.code, f.hw, f.start = codeOf(err), -1, -1
 		return

@@ -14,7 +14,8 @@ import (
 const (
 	firstChunk   = 128 << 10 // allocated on a frame's word alone; the rest follows what really arrives
 	growth       = 4
-	minFrame     = 8 // key, version, correlation id
+	minFrame     = 8                // key, version, correlation id
+	noticeable   = time.Millisecond // a wait for memory that counts as throttling
 	maxPooledBuf = 16 << 20
 )
 
@@ -158,10 +159,14 @@ func (c *conn) readBody(f *frame, size int) error {
 		} else if have*growth < size {
 			want = have * growth
 		}
+		asked := time.Now()
 		if err := f.lease.take(c.b.ctx, int64(want)); err != nil {
 			return errStopped
 		}
 		waited := time.Now()
+		if d := waited.Sub(asked); d > noticeable {
+			c.b.telemetry.throttled(c.client(), "budget", d)
+		}
 		old := f.b
 		f.b = newBuf(want)
 		copy(f.b, old)

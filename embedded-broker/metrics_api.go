@@ -105,7 +105,9 @@ func (t *Telemetry) answered(p *pending, now time.Time) {
 // throttled counts what a client was told to wait.
 func (t *Telemetry) throttled(client, reason string, d time.Duration) {
 	t.throttles.add(throttleKey{client, reason}, d.Seconds())
-	t.phase(keyProduce, phaseThrottle, d)
+	if reason == "store" {
+		t.phase(keyProduce, phaseThrottle, d)
+	}
 }
 
 func (t *Telemetry) refused(reason string) { t.refusals.add(reason, 1) }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ type settings struct {
 	maxMessage   int   // for topics without a setting of their own
 	partitions   int32 // of topics created automatically; 0 = Options.DefaultPartitions
 	noAutoCreate bool
+	compact      bool // topics are compacted unless they say otherwise
 }
 
 type settingsCache struct {
@@ -42,6 +44,8 @@ func (b *Broker) refreshSettings() {
 		switch {
 		case name == "auto.create.topics.enable":
 			s.noAutoCreate = value == "false"
+		case name == "log.cleanup.policy":
+			s.compact = strings.Contains(value, "compact")
 		case err != nil:
 		case name == "message.max.bytes":
 			s.maxMessage = int(n)
