@@ -21,7 +21,7 @@ import (
 
 func drillCommand(p Process) *cobra.Command {
 	c := &cobra.Command{Use: "drill", Short: "Inject faults with known truth and measure the diagnosis"}
-	c.AddCommand(drillListCommand(p), drillRunCommand(p), drillScoreCommand(p), drillWorkerCommand(p))
+	c.AddCommand(drillListCommand(p), drillRunCommand(p), drillScoreCommand(p), drillRescoreCommand(p), drillWorkerCommand(p))
 	return c
 }
 
@@ -67,6 +67,7 @@ type drillFlags struct {
 	seed                     uint64
 	seeds, parallel          int
 	untilClear, keep, benign bool
+	allowBusy                bool
 	hold                     time.Duration
 }
 
@@ -137,7 +138,10 @@ func runDrill(ctx context.Context, _ Process, d drill.Drill, f drillFlags, seed 
 	}
 	l := &lab{dir: dir, s3: findS3(f.s3), httpListen: "127.0.0.1:0", keep: f.keep}
 	res, err := drill.Run(ctx, l, d, drill.Options{Seed: seed, UntilClear: f.untilClear, Hold: f.hold, Say: say})
-	return res, errors.Join(err, l.Close())
+	if err != nil {
+		res.ID, res.Seed, res.Benign, res.Error = d.ID, seed, d.Benign, err.Error()
+	}
+	return res, errors.Join(err, l.saveResult(res), l.Close())
 }
 
 func drillScoreCommand(p Process) *cobra.Command {
@@ -155,7 +159,7 @@ func drillScoreCommand(p Process) *cobra.Command {
 				return err
 			}
 			results := scoreDrills(c.Context(), p, drills, f)
-			score := drill.Score(results)
+			score := drill.Score(results, f.allowBusy)
 			if f.output == "json" {
 				return json.NewEncoder(p.Stdout).Encode(map[string]any{"results": results, "score": score})
 			}
@@ -168,6 +172,7 @@ func drillScoreCommand(p Process) *cobra.Command {
 	f.add(c)
 	c.Flags().IntVar(&f.seeds, "seeds", 5, "runs of each drill")
 	c.Flags().IntVar(&f.parallel, "parallel", 3, "runs side by side; keep the machine under 70 % of its CPU")
+	c.Flags().BoolVar(&f.allowBusy, "allow-busy", false, "count runs on a busy machine too")
 	c.Flags().BoolVar(&f.benign, "benign", false, "the benign episodes instead of the faults")
 	return c
 }
@@ -235,6 +240,8 @@ func resultLine(r drill.Result) string {
 		return fmt.Sprintf("%-28s seed %d   failed: %s", r.ID, r.Seed, firstLine(r.Error))
 	case r.Right:
 		mark = "right"
+	case r.InSet:
+		mark = "in a set"
 	}
 	line := fmt.Sprintf("%-28s seed %d   %s   symptom %s   cause %s", r.ID, r.Seed, mark, secondsText(r.SecondsToSymptom), secondsText(r.SecondsToCause))
 	if r.Impact != nil {
@@ -270,13 +277,15 @@ func writeResults(p Process, results []drill.Result) {
 	}
 }
 
-func writeScore(p Process, score map[string]drill.Family) {
+func writeScore(p Process, score map[string]map[string]drill.Family) {
 	w := tabwriter.NewWriter(p.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "FAMILY\tRUNS\tFIRST\tTOP 3\tFALSE ALARMS\tWRONG AT .9\tFAILED\tP50\tP95\tIN TIME\tLOWER BOUND")
+	fmt.Fprintln(w, "FAMILY\tTARGET\tRUNS\tFIRST\tIN A SET\tTOP 3\tFALSE ALARMS\tWRONG AT .9\tNOT COUNTED\tP50\tP95\tIN TIME\tLOWER BOUND")
 	for _, name := range slices.Sorted(maps.Keys(score)) {
-		f := score[name]
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%v\t%.2f\n", name, f.Runs, f.Top1, f.Top3, f.FalseAlarms,
-			f.ConfidentWrong, f.Failed, secondsText(f.SecondsToCause.P50), secondsText(f.SecondsToCause.P95), f.InTime, f.LowerBound)
+		for _, target := range slices.Sorted(maps.Keys(score[name])) {
+			f := score[name][target]
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%v\t%.2f\n", name, target, f.Runs, f.Top1, f.InSet, f.Top3,
+				f.FalseAlarms, f.ConfidentWrong, f.Failed, secondsText(f.SecondsToCause.P50), secondsText(f.SecondsToCause.P95), f.InTime, f.LowerBound)
+		}
 	}
 	_ = w.Flush()
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -206,12 +207,38 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Record saves the diagnoser's view since a time.
+// Record saves the diagnoser's view since a time, with the truth of the run inside.
 func (l *lab) Record(ctx context.Context, since time.Time, r *drill.Result) (string, error) {
-	path := filepath.Join(l.dir, fmt.Sprintf("%s-%d.txtar.gz", r.ID, r.Seed))
+	path := l.path(*r, ".txtar.gz")
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return path, fetchRecording(ctx, l.site.Diagnose, l.site.Cluster, since, path)
+	if err := fetchRecording(ctx, l.site.Diagnose, l.site.Cluster, since, path); err != nil {
+		return "", err
+	}
+	rec, err := readRecording(path)
+	if err != nil {
+		return "", err
+	}
+	if rec.truth, err = json.MarshalIndent(r, "", "  "); err != nil {
+		return "", err
+	}
+	rec.truth = append(rec.truth, '\n')
+	return path, writeRecording(path, rec)
+}
+
+// path is a file of a run.
+func (l *lab) path(r drill.Result, ending string) string {
+	return filepath.Join(l.dir, seedName(r.ID, r.Seed)+ending)
+}
+
+// saveResult writes a run's result beside its recording: `drill rescore` reads it. A run that failed has one too,
+// which says why.
+func (l *lab) saveResult(r drill.Result) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(l.path(r, ".json"), append(b, '\n'), 0o644)
 }
 
 // fetchRecording downloads a recording from a running server.

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
@@ -10,9 +11,10 @@ type Family struct {
 	Runs           int         `json:"runs"`
 	Top1           int         `json:"top1"`
 	Top3           int         `json:"top3"`
+	InSet          int         `json:"in_set"` // answered by a set that holds the truth; not in Top1
 	FalseAlarms    int         `json:"false_alarms"`
 	ConfidentWrong int         `json:"confident_wrong"`
-	Failed         int         `json:"failed"` // runs that do not count: no impact, or the lab broke
+	Failed         int         `json:"failed"` // runs that do not count: see Result.NotCounted
 	SecondsToCause Percentiles `json:"seconds_to_cause"`
 	InTime         bool        `json:"in_time"` // p50 within floor + 30 s, p95 within floor + 60 s
 	LowerBound     float64     `json:"lower_bound"`
@@ -24,46 +26,94 @@ type Percentiles struct {
 	P95 *float64 `json:"p95"`
 }
 
-// Score sums results by drill id and, under "all", over every fault and, under "benign", over the benign
-// episodes.
-func Score(results []Result) map[string]Family {
-	out := map[string]Family{}
-	times := map[string][]float64{}
-	floor := map[string]float64{}
+// maxCPUShare is how busy the machine may be during a run that counts: on a busier one, the diagnosis sees
+// the machine's faults besides the injected one.
+const maxCPUShare = 0.7
+
+// NotCounted says why a run is no measurement of the diagnosis, "" when it is one. Impatient clocks and a busy
+// machine are forgiven with allowBusy.
+func (r Result) NotCounted(allowBusy bool) string {
+	switch {
+	case r.Error != "":
+		return r.Error
+	case r.Ticks == 0:
+		return "the diagnosis made no report after the injection"
+	case !r.Benign && r.Impact == nil:
+		return "the fault hurt nobody"
+	case allowBusy:
+		return ""
+	case r.CPUShare != nil && *r.CPUShare > maxCPUShare:
+		return fmt.Sprintf("the machine was busy: %.0f %% of its CPU (--allow-busy counts the run)", 100**r.CPUShare)
+	case r.LateTicks > 0:
+		return fmt.Sprintf("%d of %d ticks came late (--allow-busy counts the run)", r.LateTicks, r.Ticks)
+	}
+	return ""
+}
+
+// Score sums results by family and target. A family is a drill's id; "all" is every fault, "benign" every benign
+// episode.
+func Score(results []Result, allowBusy bool) map[string]map[string]Family {
+	type key struct{ family, target string }
+	sums := map[key]*tally{}
 	for _, r := range results {
 		for _, name := range families(r) {
-			f := out[name]
-			if r.Error != "" {
-				f.Failed++
-				out[name] = f
-				continue
+			k := key{name, r.Target}
+			if sums[k] == nil {
+				sums[k] = &tally{}
 			}
-			f.Runs++
-			f.ConfidentWrong += len(r.Wrong)
-			switch {
-			case r.Benign && !r.Right:
-				f.FalseAlarms++
-			case r.Right:
-				f.Top1++
-				f.Top3++
-			case r.inTop():
-				f.Top3++
-			}
-			if r.SecondsToCause != nil && !r.Benign {
-				times[name] = append(times[name], *r.SecondsToCause-r.impactSeconds())
-			}
-			floor[name] = r.FloorSeconds
-			out[name] = f
+			sums[k].add(r, allowBusy)
 		}
 	}
-	for name, f := range out {
-		f.SecondsToCause = percentiles(times[name])
-		f.InTime = name != "all" && f.SecondsToCause.P50 != nil &&
-			*f.SecondsToCause.P50 <= floor[name]+30 && *f.SecondsToCause.P95 <= floor[name]+60
-		f.LowerBound = wilson(f.Top1, f.Runs)
-		out[name] = f
+	out := map[string]map[string]Family{}
+	for k, t := range sums {
+		if out[k.family] == nil {
+			out[k.family] = map[string]Family{}
+		}
+		out[k.family][k.target] = t.family()
 	}
 	return out
+}
+
+// tally is a family's score while it is summed.
+type tally struct {
+	Family
+	times []float64 // seconds to cause, from the impact
+	over  []float64 // the same, above the drill's own floor
+}
+
+func (t *tally) add(r Result, allowBusy bool) {
+	if r.NotCounted(allowBusy) != "" {
+		t.Failed++
+		return
+	}
+	t.Runs++
+	t.ConfidentWrong += len(r.Wrong)
+	switch {
+	case r.Benign && !r.Right:
+		t.FalseAlarms++
+	case r.Right:
+		t.Top1++
+		t.Top3++
+	case r.InSet:
+		t.InSet++
+		t.Top3++
+	case r.inTop():
+		t.Top3++
+	}
+	if r.Right && r.SecondsToCause != nil {
+		seconds := *r.SecondsToCause - r.impactSeconds()
+		t.times = append(t.times, seconds)
+		t.over = append(t.over, seconds-r.FloorSeconds)
+	}
+}
+
+func (t *tally) family() Family {
+	f := t.Family
+	f.SecondsToCause = percentiles(t.times)
+	over := percentiles(t.over)
+	f.InTime = over.P50 != nil && *over.P50 <= 30 && *over.P95 <= 60
+	f.LowerBound = wilson(f.Top1, f.Runs)
+	return f
 }
 
 func families(r Result) []string {
@@ -73,11 +123,7 @@ func families(r Result) []string {
 	return []string{r.ID, "all"}
 }
 
-func (r Result) inTop() bool {
-	return slices.ContainsFunc(r.Top, func(n Named) bool {
-		return n.Cause == r.Injected.Cause && n.Entity == r.Injected.Entity
-	})
-}
+func (r Result) inTop() bool { return slices.ContainsFunc(r.Top, r.truth) }
 
 // impactSeconds is when the workload was first hurt: time to cause is judged from there (or from the
 // injection for faults that hurt nobody at once).
@@ -92,7 +138,7 @@ func percentiles(x []float64) Percentiles {
 	if len(x) == 0 {
 		return Percentiles{}
 	}
-	slices.Sort(x)
+	x = slices.Sorted(slices.Values(x))
 	at := func(q float64) *float64 {
 		v := x[int(math.Ceil(q*float64(len(x))))-1]
 		return &v
@@ -102,7 +148,7 @@ func percentiles(x []float64) Percentiles {
 
 // wilson is the lower end of the 95 % Wilson score interval.
 func wilson(right, runs int) float64 {
-	if runs == 0 {
+	if runs == 0 || right == 0 {
 		return 0
 	}
 	const z = 1.96

@@ -25,25 +25,42 @@ func TestWilson(t *testing.T) {
 func TestScore(t *testing.T) {
 	sec := func(s float64) *float64 { return &s }
 	e := "group/orders@drill"
-	got := Score([]Result{
-		{ID: "a", Injected: Injected{Cause: "a", Entity: e}, Right: true, SecondsToCause: sec(30), Impact: &Impact{Seconds: 10}, FloorSeconds: 5},
-		{ID: "a", Injected: Injected{Cause: "a", Entity: e}, Top: []Named{{Cause: "b", Entity: e}, {Cause: "a", Entity: e}}, Wrong: []Named{{Cause: "b"}}},
-		{ID: "a", Error: "the lab broke"},
-		{ID: "quiet", Benign: true, Right: true},
-		{ID: "quiet", Benign: true},
-	})
-	a := got["a"]
-	if a.Runs != 2 || a.Top1 != 1 || a.Top3 != 2 || a.ConfidentWrong != 1 || a.Failed != 1 {
+	hurt := &Impact{Seconds: 10}
+	run := func(change func(*Result)) Result {
+		r := Result{ID: "a", Target: "embedded", Injected: Injected{Cause: "a", Entity: e}, Impact: hurt, Ticks: 20, FloorSeconds: 5}
+		change(&r)
+		return r
+	}
+	results := []Result{
+		run(func(r *Result) { r.Right, r.SecondsToCause = true, sec(30) }),
+		run(func(r *Result) {
+			r.Top, r.Wrong = []Named{{Cause: "b", Entity: e}, {Cause: "a", Entity: e}}, []Named{{Cause: "b"}}
+		}),
+		run(func(r *Result) { r.InSet = true }),
+		run(func(r *Result) { r.Error = "the lab broke" }),
+		run(func(r *Result) { r.Right, r.Impact = true, nil }),
+		run(func(r *Result) { r.Right, r.Ticks = true, 0 }),
+		run(func(r *Result) { r.CPUShare = sec(.9) }),
+		run(func(r *Result) { r.LateTicks = 1 }),
+		run(func(r *Result) { r.ID, r.Benign, r.Right, r.Impact = "quiet", true, true, nil }),
+		run(func(r *Result) { r.ID, r.Benign, r.Impact = "quiet", true, nil }),
+	}
+	got := Score(results, false)
+	a := got["a"]["embedded"]
+	if a.Runs != 3 || a.Top1 != 1 || a.InSet != 1 || a.Top3 != 3 || a.ConfidentWrong != 1 || a.Failed != 5 {
 		t.Errorf("a: %+v", a)
 	}
-	if *a.SecondsToCause.P50 != 20 {
-		t.Errorf("time to cause counts from the impact: got %v, want 20", *a.SecondsToCause.P50)
+	if *a.SecondsToCause.P50 != 20 || !a.InTime {
+		t.Errorf("time to cause counts from the impact: got %v, want 20, in time", *a.SecondsToCause.P50)
 	}
-	if b := got["benign"]; b.Runs != 2 || b.FalseAlarms != 1 {
+	if b := got["benign"]["embedded"]; b.Runs != 2 || b.FalseAlarms != 1 {
 		t.Errorf("benign: %+v", b)
 	}
-	if got["all"].Runs != 2 {
+	if got["all"]["embedded"].Runs != 3 {
 		t.Errorf("benign episodes are not part of the accuracy: %+v", got["all"])
+	}
+	if busy := Score(results, true)["a"]["embedded"]; busy.Runs != 5 || busy.Failed != 3 {
+		t.Errorf("a busy machine is forgiven, a run that hurt nobody is not: %+v", busy)
 	}
 }
 
