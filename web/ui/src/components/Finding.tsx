@@ -1,5 +1,6 @@
+import type { Window } from '../data/series';
 import type { Finding } from '../data/types';
-import { percent, since, verdictWord } from '../lib/format';
+import { confidence, percent, since, verdictWord } from '../lib/format';
 import { AdviceList } from './Advice';
 import { EvidenceList } from './Evidence';
 import { FindingCharts } from './FindingCharts';
@@ -7,45 +8,75 @@ import { FindingCharts } from './FindingCharts';
 interface Props {
   finding: Finding;
   now: number;
-  minutes: number;
+  window: Window;
   open: boolean;
 }
 
 // FindingCard is one cause: the claim, then why, then what to do.
-export function FindingCard({ finding: f, now, minutes, open }: Props) {
-  const name = f.verdict === 'one_of' && f.causes && f.causes.length > 1 ? f.causes.join(' | ') : f.cause;
+export function FindingCard({ finding: f, now, window, open }: Props) {
+  const causes = f.verdict === 'one_of' && f.causes && f.causes.length > 1 ? f.causes : [f.cause];
   return (
     <article class={`card finding ${f.verdict} ${f.severity}`} data-cause={f.cause}>
       <header>
         <span class={`badge ${f.verdict}`}>
-          {verdictWord(f.verdict)} {percent(f.confidence)}
-        </span>
-        <h2>{f.title || name}</h2>
-        <p class="muted">
-          <code>{name}</code> · {f.entity.kind} <b>{f.entity.name}</b>
-          {(f.locus ?? []).map((l) => (
-            <span key={l.name}>
-              {' '}
-              · {l.kind} <b>{l.name}</b>
-            </span>
-          ))}{' '}
-          · {since(f.since, now)} · assessed on {percent(f.assessed)} of its evidence
-        </p>
+          {verdictWord(f.verdict)} {confidence(f.confidence)}
+        </span>{' '}
+        <span class={`badge ${f.severity}`}>{f.severity}</span>
+        <h2>{f.title || causes.join(' or ')}</h2>
+        {f.summary ? <p class="summary">{f.summary}</p> : null}
+        {f.trigger ? (
+          <p class="summary">
+            Set off by {f.trigger.kind}: {f.trigger.text}
+          </p>
+        ) : null}
+        <Facts finding={f} causes={causes} now={now} />
       </header>
-      {f.summary ? <p class="summary">{f.summary}</p> : null}
-      {f.trigger ? (
-        <p class="summary">
-          Set off by {f.trigger.kind}: {f.trigger.text}
-        </p>
-      ) : null}
       <details open={open}>
         <summary>Why, and what to do</summary>
         <div class="columns">
           <EvidenceList finding={f} />
           <AdviceList finding={f} />
         </div>
-        <FindingCharts finding={f} minutes={minutes} />
+        <FindingCharts finding={f} window={window} />
       </details>
     </article>
+  );
+}
+
+// Facts is who, where and since when, in one line.
+function Facts({ finding: f, causes, now }: { finding: Finding; causes: string[]; now: number }) {
+  return (
+    <ul class="facts">
+      <li>
+        {f.entity.kind} <b>{f.entity.name}</b>
+      </li>
+      {(f.locus ?? []).map((l) => (
+        <li key={l.kind + l.name}>
+          {l.kind} <b>{l.name}</b>
+        </li>
+      ))}
+      <li>{since(f.since, now)}</li>
+      <li>
+        {causes.map((c, i) => (
+          <span key={c}>
+            {i > 0 ? ' or ' : ''}
+            <a href={`#/rules?q=${encodeURIComponent(c)}`}>
+              <code>{c}</code>
+            </a>
+          </span>
+        ))}
+      </li>
+      {f.consequence_of ? (
+        <li>
+          follows from <code>{f.consequence_of}</code>
+        </li>
+      ) : null}
+      <li>{percent(f.assessed)} of its evidence was known</li>
+      {f.incident ? (
+        <li>
+          <a href={`#/incidents/${encodeURIComponent(f.incident)}`}>incident</a>
+        </li>
+      ) : null}
+    </ul>
   );
 }

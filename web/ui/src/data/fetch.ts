@@ -1,8 +1,10 @@
 import { useEffect, useState } from 'preact/hooks';
+import { setClock } from './clock';
 
 // api reads one JSON resource; an error carries the server's own words.
 export async function api<T>(path: string, signal?: AbortSignal): Promise<T> {
   const response = await fetch(path, signal ? { signal } : {});
+  setClock(response);
   if (!response.ok) {
     const body = (await response.json().catch(() => ({}))) as { error?: string };
     throw new Error(body.error ?? `${path}: ${response.status}`);

@@ -1,23 +1,38 @@
 import { useEffect, useState } from 'preact/hooks';
+import { api } from './fetch';
 import type { Report, Reports } from './types';
 
 export interface Live {
   reports: Report[] | null; // null until the first answer
   connected: boolean;
-  at: number; // when the newest report came, in ms
 }
 
-// useReports follows the live stream; the browser reconnects by itself, and the page says while it is cut.
+// retry is how long to wait, in ms, where the browser itself gives up: on an answer that is no stream.
+const retry = 3000;
+
+// useReports follows the live stream and reconnects for ever; the page says while it is cut.
 export function useReports(): Live {
-  const [live, setLive] = useState<Live>({ reports: null, connected: false, at: 0 });
+  const [live, setLive] = useState<Live>({ reports: null, connected: false });
   useEffect(() => {
-    const source = new EventSource('api/v1/stream');
-    source.addEventListener('reports', (e) => {
-      const body = JSON.parse((e as MessageEvent<string>).data) as Reports;
-      setLive({ reports: body.reports, connected: true, at: Date.now() });
-    });
-    source.onerror = () => setLive((old) => ({ ...old, connected: false }));
-    return () => source.close();
+    let source: EventSource;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const open = () => {
+      source = new EventSource('api/v1/stream');
+      source.addEventListener('reports', (e) => {
+        const body = JSON.parse((e as MessageEvent<string>).data) as Reports;
+        setLive({ reports: body.reports, connected: true });
+      });
+      source.onerror = () => {
+        setLive((old) => ({ ...old, connected: false }));
+        if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, retry);
+      };
+    };
+    open();
+    void api('api/v1/version').catch(() => {}); // for the server's clock only
+    return () => {
+      source.close();
+      clearTimeout(timer);
+    };
   }, []);
   return live;
 }

@@ -8,11 +8,15 @@ export function span(seconds: number): string {
   return `${Math.floor(s / 86400)} d`;
 }
 
-// percent writes a probability; one that is not zero never reads as zero.
+// percent writes a share; one that is not zero never reads as zero, one that is not whole never as whole.
 export function percent(x: number): string {
   if (x > 0 && x < 0.01) return '< 1 %';
+  if (x > 0.99 && x < 1) return '> 99 %';
   return `${Math.round(100 * x)} %`;
 }
+
+// confidence writes a probability that was rounded on its way here: no cause is ever certain.
+export const confidence = (p: number) => percent(Math.min(p, 0.9999));
 
 // number writes a number, or that it is not known.
 export function number(x: number | null | undefined, digits = 1): string {
@@ -20,15 +24,26 @@ export function number(x: number | null | undefined, digits = 1): string {
   return x.toLocaleString('en', { maximumFractionDigits: digits });
 }
 
-// clock is the time of day, in UTC as in every log.
-export function clock(time: string): string {
+// count writes how many of a thing: 1 source, 3 sources.
+export const count = (n: number, thing: string) => `${n} ${thing}${n === 1 ? '' : 's'}`;
+
+// clock is the time of day, in UTC as in every log; a time that is not known is the empty text.
+export function clock(time: string | number): string {
   const at = new Date(time);
   return Number.isNaN(at.getTime()) || at.getUTCFullYear() < 2000 ? '' : at.toISOString().slice(11, 19);
 }
 
+// moment is the time of day, with the date unless it is today's.
+export function moment(time: string | number, now: number): string {
+  const text = clock(time);
+  if (text === '') return '';
+  const day = new Date(time).toISOString().slice(0, 10);
+  return day === new Date(now).toISOString().slice(0, 10) ? text : `${day} ${text}`;
+}
+
 // since says when and how long ago.
 export function since(time: string, now: number): string {
-  const text = clock(time);
+  const text = moment(time, now);
   return text === '' ? '' : `since ${text} (${span((now - new Date(time).getTime()) / 1000)})`;
 }
 
@@ -41,4 +56,11 @@ export function verdictWord(verdict: string): string {
     other: 'No known cause',
   };
   return words[verdict] ?? verdict;
+}
+
+// plain writes a rule's template for people: what will be filled in is its default, or an ellipsis.
+export function plain(template: string): string {
+  return template
+    .replace(/\{\{.*?\}\}/g, (hole) => /coalesce\(.*,\s*"([^"]*)"\)/.exec(hole)?.[1] ?? '…')
+    .replace(/ {2,}/g, ' ');
 }

@@ -1,65 +1,71 @@
 import { FindingCard } from '../components/Finding';
 import { useApi } from '../data/fetch';
 import type { Incident } from '../data/types';
-import { clock, span } from '../lib/format';
+import { moment, span } from '../lib/format';
 
 // Incidents lists the stories, newest first.
 export function Incidents({ now }: { now: number }) {
   const { data, error } = useApi<{ incidents: Incident[] }>('api/v1/incidents?limit=200', 5);
-  if (error) return <p class="card">{error}</p>;
-  if (!data) return <p class="card muted">loading</p>;
-  if (data.incidents.length === 0) return <p class="card muted">No incident has been opened.</p>;
+  if (!data) return <p class="card muted">{error ?? 'loading'}</p>;
+  if (data.incidents.length === 0) return <p class="card muted">No incident has been opened. One opens when a finding is published.</p>;
   return (
-    <table class="card incidents">
-      <thead>
-        <tr>
-          <th>State</th>
-          <th>Opened</th>
-          <th>Lasted</th>
-          <th>What</th>
-          <th>Cause</th>
-        </tr>
-      </thead>
-      <tbody>
+    <>
+      <h1>Incidents</h1>
+      {error ? <p class="banner">{error}</p> : null}
+      <ul class="card incidents plain">
         {data.incidents.map((i) => (
-          <tr key={i.id}>
-            <td>
-              <span class={`badge ${i.state === 'resolved' ? 'benign' : i.severity}`}>{i.state}</span>
-            </td>
-            <td>{clock(i.opened_at)}</td>
-            <td>{span(((i.resolved_at ? new Date(i.resolved_at).getTime() : now) - new Date(i.opened_at).getTime()) / 1000)}</td>
-            <td>
+          <li key={i.id}>
+            <State incident={i} />
+            <div>
               <a href={`#/incidents/${encodeURIComponent(i.id)}`}>{i.headline}</a>
-            </td>
-            <td>
-              <code>{i.root.cause}</code>
-            </td>
-          </tr>
+              <p class="muted">
+                <code>{i.root.cause}</code> · {i.root.entity.kind} {i.root.entity.name} · {i.cluster}
+              </p>
+            </div>
+            <span class="muted when">
+              {moment(i.opened_at, now)} · {i.state === 'resolved' ? 'lasted' : 'for'} {span((endOf(i, now) - Date.parse(i.opened_at)) / 1000)}
+            </span>
+          </li>
         ))}
-      </tbody>
-    </table>
+      </ul>
+    </>
   );
+}
+
+// endOf is when an incident ended, or now.
+const endOf = (i: Incident, now: number) => (i.resolved_at ? Date.parse(i.resolved_at) : now);
+
+function State({ incident: i }: { incident: Incident }) {
+  return <span class={`badge ${i.state === 'resolved' ? 'benign' : i.severity}`}>{i.state === 'resolved' ? 'resolved' : `${i.severity}, open`}</span>;
 }
 
 // IncidentPage is one story: what happened, why, and what changed around it.
 export function IncidentPage({ id, now }: { id: string; now: number }) {
   const { data: i, error } = useApi<Incident>(`api/v1/incidents/${encodeURIComponent(id)}`, 5);
-  if (error) return <p class="card">{error}</p>;
-  if (!i) return <p class="card muted">loading</p>;
+  if (!i) return <p class="card muted">{error ?? 'loading'}</p>;
   const changes = i.changes ?? [];
+  // A resolved incident is drawn as it was, from 15 minutes before it to 5 after; an open one up to now.
+  const last = endOf(i, now);
+  const end = i.resolved_at ? Math.floor(last / 1000) + 300 : undefined;
+  const minutes = Math.ceil((last - Date.parse(i.opened_at)) / 60000) + (end ? 20 : 15);
+  const card = { now: last, window: { minutes, end } };
   return (
     <>
-      <h1>
-        <span class={`badge ${i.state === 'resolved' ? 'benign' : i.severity}`}>{i.state}</span> {i.headline}
-      </h1>
-      <p class="muted">
-        opened {clock(i.opened_at)}
-        {i.impact ? ` · hurt since ${clock(i.impact.since)}: ${i.impact.text}` : ' · nobody is hurt yet'}
-        {i.resolved_at ? ` · resolved ${clock(i.resolved_at)}` : ''}
+      <p class="basis">
+        <a href="#/incidents">All incidents</a>
       </p>
-      <FindingCard finding={i.root} now={now} minutes={60} open={true} />
+      <h1>
+        <State incident={i} /> {i.headline}
+      </h1>
+      <p class="basis muted">
+        opened {moment(i.opened_at, now)} UTC
+        {i.resolved_at ? ` · resolved ${moment(i.resolved_at, now)} after ${span((last - Date.parse(i.opened_at)) / 1000)}` : ''}
+        {i.impact ? ` · hurt since ${moment(i.impact.since, now)}: ${i.impact.text}` : ' · nobody is hurt yet'}
+      </p>
+      {error ? <p class="banner">{error}</p> : null}
+      <FindingCard finding={i.root} {...card} open={true} />
       {(i.consequences ?? []).map((f) => (
-        <FindingCard key={f.id} finding={f} now={now} minutes={60} open={false} />
+        <FindingCard key={f.id} finding={f} {...card} open={false} />
       ))}
       {changes.length > 0 ? (
         <section class="card">
@@ -67,7 +73,7 @@ export function IncidentPage({ id, now }: { id: string; now: number }) {
           <ul>
             {changes.map((c) => (
               <li key={c.at + c.text}>
-                {clock(c.at)} {c.kind}: {c.text}
+                <span class="muted">{moment(c.at, now)}</span> {c.kind}: {c.text}
               </li>
             ))}
           </ul>
