@@ -9,7 +9,7 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/engine"
 )
 
-const settingsEvery = 100 * time.Millisecond // how old what the engine said may be
+const settingsEvery = 20 * time.Millisecond // how old what the engine said may be
 
 // settings are what the engine says that every request needs: too dear to ask for each.
 type settings struct {
