@@ -152,9 +152,9 @@ func (a alarms) Event(ev engine.Event) {
 // run is a few lives of the engine, each ended by a crash, and a last look.
 func (c *crash) run() error {
 	for range 2 + c.rng.IntN(3) {
-		c.armFuse()
-		if c.rng.IntN(3) > 0 {
-			c.fs.Fuse(0, nil) // most lives end later than in recovery
+		c.begin()
+		if c.rng.IntN(3) == 0 { // most lives end later than in recovery
+			c.armFuse()
 		}
 		if err := c.open(); err != nil {
 			return err
@@ -185,8 +185,9 @@ func (c *crash) run() error {
 	return c.check.Err()
 }
 
-// armFuse makes the file system die at a sync soon, by loss of power or only of the process.
-func (c *crash) armFuse() {
+// begin decides how this life ends, by loss of power or only of the process. It ends once, whoever asks first: the fuse
+// burns on the engine's goroutines.
+func (c *crash) begin() {
 	rng := rand.New(rand.NewPCG(c.rng.Uint64(), 1))
 	kill, fs := c.rng.IntN(3) == 0, c.fs
 	var once sync.Once
@@ -203,11 +204,15 @@ func (c *crash) armFuse() {
 			}
 		})
 	}
+}
+
+// armFuse ends the life at a sync soon.
+func (c *crash) armFuse() {
 	n := 120
 	if c.rng.IntN(3) == 0 {
 		n = 10
 	}
-	fs.Fuse(1+c.rng.IntN(n), c.die)
+	c.fs.Fuse(1+c.rng.IntN(n), c.die)
 }
 
 // endLife works and crashes; now and then it stops cleanly first, and the power goes after that.
