@@ -21,6 +21,7 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
 	"github.com/streamkeeper-io/streamkeeper/collectors/scrape"
 	"github.com/streamkeeper-io/streamkeeper/diagnose"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/capacity"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/history"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/notify"
 	"github.com/streamkeeper-io/streamkeeper/rules"
@@ -80,14 +81,17 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: s.places.series, World: s.places.world, Events: s.places.events,
 		Ledger: s.doctor.history, Sources: s.scheduler.Sources,
-		Config: diagnose.Config{Interval: s.config.Diagnose.Tick.Duration},
+		Config: diagnose.Config{
+			Interval: s.config.Diagnose.Tick.Duration, SLOLag: s.config.Diagnose.SLOLag.Duration, URL: "http://" + address,
+			Sizing: diagnose.SizingConfig{Place: capacity.Place{Prometheus: "http://" + address + "/prometheus"}},
+		},
 	}
 	if s.doctor.notifier, err = openNotifier(s.config.Notify, s.log); err != nil {
 		return err
 	}
 	var publisher diagnose.Publisher
 	if s.doctor.notifier != nil {
-		publisher = linked{s.doctor.notifier, address}
+		publisher = s.doctor.notifier
 	}
 	s.doctor.loop = diagnose.NewLoop(diagnose.LoopOptions{
 		Tick: tick, History: s.doctor.history, Logger: s.log, Publisher: publisher,

@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/url"
 	"time"
 
-	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/notify"
 )
 
@@ -33,20 +30,4 @@ func openNotifier(c NotifyConfig, log *slog.Logger) (*notify.Notifier, error) {
 		return nil, nil
 	}
 	return notify.New(notify.Options{Jitter: rand.Float64, Logger: log}, senders...)
-}
-
-// linked gives each incident that is told the address of its page.
-type linked struct {
-	next    *notify.Notifier
-	address string // HOST:PORT of the dashboard
-}
-
-// Publish hands on.
-func (l linked) Publish(ctx context.Context, r streamkeeper.Report, incidents []streamkeeper.Incident) error {
-	told := make([]streamkeeper.Incident, len(incidents))
-	for i, in := range incidents {
-		in.URL = "http://" + l.address + "/#/incidents/" + url.PathEscape(in.ID)
-		told[i] = in
-	}
-	return l.next.Publish(ctx, r, told)
 }

@@ -30,7 +30,7 @@ func (r recording) replay(ctx context.Context, rulebook *rules.Catalog, until ti
 	}
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: p.series, World: p.world, Events: p.events,
-		Config: diagnose.Config{Interval: every},
+		Config: diagnose.Config{Interval: every, SLOLag: time.Duration(r.meta.SLOLag * float64(time.Second))},
 	}
 	if until.IsZero() || until.After(r.meta.To) {
 		until = r.meta.To

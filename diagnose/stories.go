@@ -48,12 +48,22 @@ func (p *pass) symptoms() []streamkeeper.Symptom {
 		if text == "" {
 			text = n.Title
 		}
-		out = append(out, streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: n.Severity})
+		out = append(out, streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: breached(n, o, p.Config.SLOLag)})
 	}
 	slices.SortStableFunc(out, func(a, b streamkeeper.Symptom) int {
 		return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), strings.Compare(a.ID, b.ID), streamkeeper.CompareEntities(a.Entity, b.Entity))
 	})
 	return out
+}
+
+// breached is a symptom's severity: that of its rule, and critical once the lag is beyond the service level. A lag that
+// is not known breaches nothing.
+func breached(n rules.Node, o *streamkeeper.Observation, slo time.Duration) streamkeeper.Severity {
+	lag, known := o.Numbers["lag_seconds"]
+	if n.Impact != nil && n.Impact.Kind == "lag" && known && lag > slo.Seconds() {
+		return streamkeeper.SeverityCritical
+	}
+	return n.Severity
 }
 
 // impact is a symptom's text as a breach of a service level, "" when it is none.

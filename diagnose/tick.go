@@ -28,6 +28,7 @@ type Config struct {
 	Interval  time.Duration // between two ticks, and of the scrapes; default 5 s
 	Lag       time.Duration // how far back a tick looks, so that what it asks for has arrived; default one interval
 	SizeEvery time.Duration // how often capacity is computed; default 30 s
+	SLOLag    time.Duration // lag beyond it breaches the service level and is critical; default 1 m
 	Sizing    SizingConfig
 	URL       string // base address of the web UI, for links to incidents; "" makes none
 }
@@ -38,6 +39,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Lag <= 0 {
 		c.Lag = c.Interval
+	}
+	if c.SLOLag <= 0 {
+		c.SLOLag = time.Minute
 	}
 	if c.SizeEvery <= 0 {
 		c.SizeEvery = 30 * time.Second
