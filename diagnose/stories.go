@@ -8,6 +8,7 @@ import (
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/incident"
+	"github.com/streamkeeper-io/streamkeeper/rules"
 )
 
 // changeKinds are the events that say that somebody changed something.
