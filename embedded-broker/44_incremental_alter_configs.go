@@ -4,6 +4,7 @@ package broker
 // cluster, whichever of the two is named.
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -99,7 +100,14 @@ func (c *configChange) has(name string) bool {
 func (b *Broker) applyConfigs(kind kmsg.ConfigResourceType, name string, c configChange, dry bool) error {
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
-		if err := checkConfigs(engine.TopicConfigDefs(), c); err != nil || dry {
+		if err := checkConfigs(engine.TopicConfigDefs(), c); err != nil {
+			return err
+		}
+		if dry {
+			err := b.engine.CheckTopic(name, 1, c.set)
+			if errors.Is(err, engine.ErrTopicExists) {
+				return nil // it has nothing else to complain of
+			}
 			return err
 		}
 		return b.engine.AlterTopicConfigs(b.ctx, name, c.set, c.unset)

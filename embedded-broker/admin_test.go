@@ -374,3 +374,22 @@ func TestIdempotentProducerIDs(t *testing.T) {
 		t.Errorf("transactional: %s", codeName(r.ErrorCode))
 	}
 }
+
+func TestAlterConfigsOnlyValidated(t *testing.T) {
+	h := start(t)
+	h.create("t", 1, nil)
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.ValidateOnly = true
+	for value, want := range map[string]int16{"1000": 0, "soon": codeInvalidConfig} {
+		res := kmsg.NewIncrementalAlterConfigsRequestResource()
+		res.ResourceType, res.ResourceName = kmsg.ConfigResourceTypeTopic, "t"
+		res.Configs = []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "retention.ms", Value: &value}}
+		req.Resources = []kmsg.IncrementalAlterConfigsRequestResource{res}
+		if got := ask[*kmsg.IncrementalAlterConfigsResponse](h, req, 1).Resources[0].ErrorCode; got != want {
+			t.Errorf("retention.ms=%s: %s, want %s", value, codeName(got), codeName(want))
+		}
+	}
+	if topic, _ := h.engine.Topic("t"); len(topic.Configs) != 0 {
+		t.Errorf("validating changed the topic: %v", topic.Configs)
+	}
+}

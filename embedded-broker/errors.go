@@ -29,6 +29,18 @@ func (t *Telemetry) countErrors(resp kmsg.Response) {
 				count(p.ErrorCode)
 			}
 		}
+	case *kmsg.ApiVersionsResponse:
+		count(r.ErrorCode)
+	case *kmsg.InitProducerIDResponse:
+		count(r.ErrorCode)
+	default:
+		countAdminErrors(resp, count)
+	}
+}
+
+// countAdminErrors is countErrors for administration.
+func countAdminErrors(resp kmsg.Response, count func(int16)) {
+	switch r := resp.(type) {
 	case *kmsg.CreateTopicsResponse:
 		for _, t := range r.Topics {
 			count(t.ErrorCode)
@@ -53,10 +65,6 @@ func (t *Telemetry) countErrors(resp kmsg.Response) {
 		for _, x := range r.Resources {
 			count(x.ErrorCode)
 		}
-	case *kmsg.ApiVersionsResponse:
-		count(r.ErrorCode)
-	case *kmsg.InitProducerIDResponse:
-		count(r.ErrorCode)
 	case *kmsg.DescribeClusterResponse:
 		count(r.ErrorCode)
 	case *kmsg.DescribeACLsResponse:
