@@ -9,6 +9,7 @@ export async function startDemo(binary, drill, seed) {
   const command = `echo "pid $$"; exec ${binary} demo --seed ${seed} ${drill}`;
   const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, SHELL: '/bin/sh', NO_COLOR: '1' } });
   const demo = { output: '', address: '', stop: () => stop(child, demo) };
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => demo.stop().finally(() => process.exit(1)));
   const ended = once(child, 'exit');
   const ready = new Promise((resolve) => {
     child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -30,9 +31,9 @@ async function stop(child, demo) {
   const timer = setTimeout(() => {
     killed = true;
     process.kill(Number(/pid (\d+)/.exec(demo.output)[1]), 'SIGKILL'); // its brokers and workers end with it
-  }, 30_000);
+  }, 15_000);
   const [code] = await ended;
   clearTimeout(timer);
-  if (killed) throw new Error('the demo did not end within 30 s of Ctrl-C');
+  if (killed) throw new Error('the demo did not end within 15 s of Ctrl-C');
   return code;
 }

@@ -26,8 +26,9 @@ async function step(name, check) {
 }
 
 const demo = await startDemo(process.argv[2], cause, 2);
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+let browser;
 try {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: 'light' });
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(error.message));
@@ -114,7 +115,7 @@ try {
     await assert.rejects(fetch(`${demo.address}/-/healthy`));
   });
 } finally {
-  await browser.close();
+  await browser?.close();
   await demo.stop();
 }
 console.log(`${passed} passed, ${failed} failed`);
@@ -130,5 +131,5 @@ function allDrawn(selector) {
 // lowerEdge is where the finding ends, in CSS pixels.
 async function lowerEdge(page) {
   const box = await page.locator(finding).boundingBox();
-  return Math.ceil(box.y + box.height + 16);
+  return Math.ceil(box.y + box.height + 8);
 }

@@ -68,7 +68,7 @@ function Facts({ finding: f, causes, now }: { finding: Finding; causes: string[]
       </li>
       {f.consequence_of ? (
         <li>
-          follows from <code>{f.consequence_of}</code>
+          follows from <code>{f.consequence_of.split('@')[0]}</code>
         </li>
       ) : null}
       <li>{percent(f.assessed)} of its evidence was known</li>
