@@ -65,7 +65,7 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 		Tier: engine.TierOptions{
 			OffloadAfter: c.Broker.Tier.OffloadAfter.Duration, LocalBytes: int64(c.Broker.Tier.LocalBytes),
 			HardLocalBytes: int64(c.Broker.Tier.HardLocalBytes), SliceBytes: int64(c.Broker.Tier.SliceBytes),
-			PoolBytes: int64(c.Broker.Tier.PoolBytes),
+			PoolBytes: int64(c.Broker.Tier.PoolBytes), SpaceOnly: onDataDevice(storeURL, dir),
 		},
 	})
 	if err != nil {
@@ -95,6 +95,13 @@ func (n *node) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeNodeTimeout)
 	defer cancel()
 	return errors.Join(n.broker.Close(ctx), n.engine.Close(ctx))
+}
+
+// onDataDevice reports whether the object store is a folder on the log's own device: moving data there by age wins
+// nothing, so it goes by space only.
+func onDataDevice(storeURL, dir string) bool {
+	folder, ok := strings.CutPrefix(storeURL, "file://")
+	return ok && sameDevice(folder, dir)
 }
 
 // storeName is what people call the store: its bucket, or its folder's name.
