@@ -21,7 +21,7 @@ import (
 
 func drillCommand(p Process) *cobra.Command {
 	c := &cobra.Command{Use: "drill", Short: "Inject faults with known truth and measure the diagnosis"}
-	c.AddCommand(drillListCommand(p), drillRunCommand(p), drillScoreCommand(p), drillRescoreCommand(p), drillWorkerCommand(p))
+	c.AddCommand(drillListCommand(p), drillRunCommand(p), drillScoreCommand(p), drillRescoreCommand(p), drillQuietCommand(p), drillWorkerCommand(p))
 	return c
 }
 
@@ -137,7 +137,7 @@ func runDrill(ctx context.Context, _ Process, d drill.Drill, f drillFlags, seed 
 		return drill.Result{}, err
 	}
 	l := &lab{dir: dir, s3: findS3(f.s3), httpListen: "127.0.0.1:0", keep: f.keep}
-	res, err := drill.Run(ctx, l, d, drill.Options{Seed: seed, UntilClear: f.untilClear, Hold: f.hold, Say: say})
+	res, err := drill.Run(ctx, l, d, drill.Options{Seed: seed, UntilClear: f.untilClear, Hold: f.hold, Say: say, CPU: machineCPU})
 	if err != nil {
 		res.ID, res.Seed, res.Benign, res.Error = d.ID, seed, d.Benign, err.Error()
 	}

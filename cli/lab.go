@@ -41,6 +41,7 @@ type lab struct {
 	broker   *child
 	args     []string // the broker's, for a restart
 	store    *workerProcess
+	network  *network
 	site     *drill.Site
 }
 
@@ -49,6 +50,16 @@ func (l *lab) Open(ctx context.Context, s drill.Setup) (*drill.Site, error) {
 	kafka, metrics, err := freeAddresses()
 	if err != nil {
 		return nil, err
+	}
+	if s.Network {
+		if l.network, err = openNetwork(ctx); err != nil {
+			return nil, err
+		}
+		_, port, err := net.SplitHostPort(kafka)
+		if err != nil {
+			return nil, err
+		}
+		kafka = net.JoinHostPort(l.network.hereIP, port)
 	}
 	l.args = []string{
 		"up", "--data", filepath.Join(l.dir, "broker"), "--kafka-listen", kafka, "--http-listen", metrics,
@@ -132,7 +143,7 @@ func (l *lab) openStore(ctx context.Context) (url string, err error) {
 		return "", err
 	}
 	l.keepTrack(server)
-	l.store, err = startWorker(drill.Spec{Role: drill.RoleStore, Listen: front, Backend: "http://" + back})
+	l.store, err = startWorker(drill.Spec{Role: drill.RoleStore, Listen: front, Backend: "http://" + back}, nil)
 	if err != nil {
 		return "", err
 	}
@@ -176,7 +187,14 @@ func freeAddresses() (a, b string, err error) {
 
 // Work starts a client process.
 func (l *lab) Work(_ context.Context, s drill.Spec) (drill.Worker, error) {
-	w, err := startWorker(s)
+	var away *network
+	if s.Away {
+		if l.network == nil {
+			return nil, errors.New("start a worker on the second host: the drill did not ask for one")
+		}
+		away = l.network
+	}
+	w, err := startWorker(s, away)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +203,20 @@ func (l *lab) Work(_ context.Context, s drill.Spec) (drill.Worker, error) {
 }
 
 // Store is the road to the object store.
-func (l *lab) Store() drill.Worker { return l.store }
+func (l *lab) Store() drill.Worker {
+	if l.store == nil {
+		return nil
+	}
+	return l.store
+}
+
+// Network is the road to the second host.
+func (l *lab) Network() drill.Network {
+	if l.network == nil {
+		return nil
+	}
+	return l.network
+}
 
 // Restart stops the broker cleanly and starts it again.
 func (l *lab) Restart(ctx context.Context) error {
@@ -276,10 +307,14 @@ func (l *lab) Close() error {
 		wg.Go(func() { _ = children[i].end() })
 	}
 	wg.Wait()
-	if l.keep {
-		return nil
-	}
 	var errs []error
+	if l.network != nil {
+		errs = append(errs, l.network.close())
+		l.network = nil
+	}
+	if l.keep {
+		return errors.Join(errs...)
+	}
 	for _, d := range []string{"broker", "diagnoser", "s3"} {
 		errs = append(errs, os.RemoveAll(filepath.Join(l.dir, d)))
 	}

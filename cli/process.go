@@ -171,20 +171,31 @@ func (t *tailBuffer) String() string {
 type workerProcess struct {
 	*child
 	stats atomic.Pointer[drill.Stats]
+	told  chan struct{} // closed when it has ended and its last word is taken over
 }
 
-func startWorker(spec drill.Spec) (*workerProcess, error) {
-	c, err := startChild("drill", "worker")
+// startWorker starts a worker here, or on the second host when there is one.
+func startWorker(spec drill.Spec, away *network) (*workerProcess, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.Command(self, "drill", "worker")
+	if away != nil {
+		cmd = away.command(self, "drill", "worker")
+	}
+	c, err := startProgram(cmd)
 	if err != nil {
 		return nil, err
 	}
-	w := &workerProcess{child: c}
+	w := &workerProcess{child: c, told: make(chan struct{})}
 	w.stats.Store(&drill.Stats{})
 	go func() {
+		defer close(w.told)
 		for {
 			select {
 			case <-c.done:
-				w.stats.Store(&drill.Stats{Records: w.stats.Load().Records}) // it owns nothing any more
+				w.last()
 				return
 			case line := <-c.lines:
 				var s drill.Stats
@@ -195,6 +206,24 @@ func startWorker(spec drill.Spec) (*workerProcess, error) {
 		}
 	}()
 	return w, w.line(spec)
+}
+
+// last takes over what the worker told before it ended. It owns nothing any more.
+func (w *workerProcess) last() {
+	for {
+		select {
+		case line := <-w.lines:
+			var s drill.Stats
+			if json.Unmarshal([]byte(line), &s) == nil {
+				w.stats.Store(&s)
+			}
+		default:
+			s := *w.stats.Load()
+			s.Assigned = 0
+			w.stats.Store(&s)
+			return
+		}
+	}
 }
 
 func (w *workerProcess) line(v any) error {
@@ -226,7 +255,13 @@ func (w *workerProcess) Freeze() error { return w.signal(syscall.SIGSTOP) }
 func (w *workerProcess) Thaw() error { return w.signal(syscall.SIGCONT) }
 
 // Kill ends it as a crash does.
-func (w *workerProcess) Kill() error { return w.kill() }
+func (w *workerProcess) Kill() error {
+	if err := w.kill(); err != nil {
+		return err
+	}
+	<-w.told
+	return nil
+}
 
 // Done is closed when the process has ended.
 func (w *workerProcess) Done() <-chan struct{} { return w.done }
@@ -235,9 +270,9 @@ func (w *workerProcess) Done() <-chan struct{} { return w.done }
 func (w *workerProcess) Stop() error {
 	_ = w.stdin.Close()
 	select {
-	case <-w.done:
+	case <-w.told:
 		return nil
 	case <-time.After(childStop):
-		return w.kill()
+		return w.Kill()
 	}
 }

@@ -26,7 +26,6 @@ func benignDrills() []Drill {
 			Baseline: 60 * time.Second, Hold: 60 * time.Second, Layout: steady,
 			Inject: func(ctx context.Context, s *Stage) error {
 				spec := s.memberSpec(s.Group+"-backfill", 0)
-				spec.FromStart = true
 				w, err := s.Lab.Work(ctx, spec)
 				s.others = append(s.others, w)
 				return err
@@ -58,7 +57,7 @@ func benignDrills() []Drill {
 			Title:    "traffic falls to a trickle",
 			Baseline: shortBaseline, Hold: 60 * time.Second, Layout: steady,
 			Inject: func(_ context.Context, s *Stage) error {
-				return s.setProducer(func(b *Behaviour) { b.Rate = 0.2 })
+				return s.setProducer(func(p *Stream) { p.Rate = 0.2 })
 			},
 		},
 	}
@@ -67,7 +66,7 @@ func benignDrills() []Drill {
 func rollingDeploy(ctx context.Context, s *Stage) error {
 	gap := time.Duration(6+s.Random.IntN(5)) * time.Second
 	s.background(ctx, func(ctx context.Context) error {
-		for i := range s.members {
+		for i := range s.members() {
 			if err := s.worker(i).Stop(); err != nil {
 				return err
 			}
@@ -87,13 +86,12 @@ func rollingDeploy(ctx context.Context, s *Stage) error {
 }
 
 func burst(ctx context.Context, s *Stage) error {
-	steady := s.produce.Rate
-	if err := s.setProducer(func(b *Behaviour) { b.Rate = 3 * steady }); err != nil {
+	if err := s.setProducer(func(p *Stream) { p.Rate = 3 * s.Layout.Rate }); err != nil {
 		return err
 	}
 	s.background(ctx, func(ctx context.Context) error {
 		wait(ctx, 12*time.Second)
-		return s.setProducer(func(b *Behaviour) { b.Rate = steady })
+		return s.setProducer(func(p *Stream) { p.Rate = s.Layout.Rate })
 	})
 	return nil
 }

@@ -35,6 +35,13 @@ type consumer struct {
 
 func consume(ctx context.Context, spec Spec, behave *atomic.Pointer[Behaviour], count *counters) error {
 	c := &consumer{spec: spec, behave: behave, count: count, topics: spec.Topics}
+	if spec.InstanceID != "" && spec.PollSeconds < 60 {
+		return errors.New("a static member that exceeds max.poll.interval.ms goes silent instead of leaving, which this worker does not imitate: give it a minute or more")
+	}
+	start := kgo.NewOffset().AtStart()
+	if spec.FromEnd {
+		start = kgo.NewOffset().AtEnd()
+	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(spec.Brokers...),
 		kgo.ClientID(spec.ClientID),
@@ -50,7 +57,7 @@ func consume(ctx context.Context, spec Spec, behave *atomic.Pointer[Behaviour], 
 		kgo.FetchMaxPartitionBytes(64 << 10), // one fetch must not hold minutes of slow work
 		kgo.FetchMaxBytes(256 << 10),
 		kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(start),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.own(m, 1) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.own(m, -1) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.own(m, -1) }),
@@ -77,11 +84,13 @@ func consume(ctx context.Context, spec Spec, behave *atomic.Pointer[Behaviour], 
 }
 
 func (c *consumer) own(m map[string][]int32, sign int64) {
+	n := int64(0)
 	for _, ps := range m {
-		c.count.assigned.Add(sign * int64(len(ps)))
-		if sign > 0 && len(ps) > 0 {
-			c.count.partition.Store(ps[0])
-		}
+		n += int64(len(ps))
+	}
+	c.count.assigned.Add(sign * n)
+	if sign < 0 && n > 0 {
+		c.count.revoked.Add(1)
 	}
 }
 
@@ -125,20 +134,15 @@ func (c *consumer) process(ctx context.Context, records []*kgo.Record) {
 	stuck := map[int32]bool{}
 	for _, r := range records {
 		b := c.behave.Load()
-		if p := b.Poison; p != nil && r.Partition == p.Partition && r.Offset >= p.Offset {
+		if p := b.Poison; p != nil && r.Topic == c.spec.Topics[0] && r.Partition == p.Partition && r.Offset >= p.Offset {
 			stuck[r.Partition] = true
-		}
-		if stuck[r.Partition] {
 			continue
 		}
 		if !wait(ctx, time.Duration(b.RecordMillis*float64(time.Millisecond))) {
-			return
+			break // a clean stop: what was done is committed, the rest is for the next owner
 		}
 		done = append(done, r)
-		c.count.records.Add(1)
-		c.count.offset.Store(r.Offset)
-		c.count.partition.Store(r.Partition)
-		c.count.delayMillis.Store(time.Since(r.Timestamp).Milliseconds())
+		c.count.reached(r.Topic, r.Partition, r.Offset+1)
 		if len(done) == 100 { // commit as one goes, as applications do with long batches
 			c.commit(ctx, done)
 			done = done[:0]
@@ -152,7 +156,7 @@ func (c *consumer) commit(ctx context.Context, done []*kgo.Record) {
 	if len(done) == 0 || c.behave.Load().NoCommit {
 		return
 	}
-	bounded, cancel := context.WithTimeout(ctx, closeTimeout)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	if err := c.client.CommitRecords(bounded, done...); err != nil && ctx.Err() == nil {
 		c.count.failed(fmt.Errorf("commit: %w", err))
@@ -208,7 +212,7 @@ func (c *consumer) pause(b *Behaviour) {
 // watchPoll leaves the group when the application has not polled for max.poll.interval.
 func (c *consumer) watchPoll(ctx context.Context) {
 	limit := seconds(c.spec.PollSeconds)
-	if limit <= 0 || c.spec.InstanceID != "" { // a static member does not leave; its session goes on
+	if limit <= 0 || c.spec.InstanceID != "" {
 		return
 	}
 	every := time.NewTicker(100 * time.Millisecond)

@@ -3,8 +3,10 @@ package drill
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,8 +17,8 @@ import (
 // an application with max.block.ms does.
 const maxUnacked = 5000
 
-// produce sends records at a steady rate, spread over the partitions in turn, a share of them to one hot
-// partition. Records carry their send time, so that readers can tell their delay.
+// produce sends records to every stream at its own steady rate, spread over the partitions in turn, a share of
+// them to one hot partition.
 func produce(ctx context.Context, spec Spec, behave *atomic.Pointer[Behaviour], count *counters) error {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(spec.Brokers...),
@@ -25,16 +27,15 @@ func produce(ctx context.Context, spec Spec, behave *atomic.Pointer[Behaviour], 
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(5*time.Millisecond),
 		kgo.MaxBufferedRecords(maxUnacked),
-		kgo.DefaultProduceTopic(spec.Topics[0]),
 	)
 	if err != nil {
 		return fmt.Errorf("open the producer: %w", err)
 	}
 	defer client.Close()
-	random := rand.New(rand.NewPCG(1, uint64(spec.Partitions)))
+	p := pump{client: client, count: count, random: rand.New(rand.NewPCG(1, 2)), streams: map[string]*pace{}}
 	every := time.NewTicker(10 * time.Millisecond)
 	defer every.Stop()
-	last, owed, next := time.Now(), 0.0, int32(0)
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -43,35 +44,65 @@ func produce(ctx context.Context, spec Spec, behave *atomic.Pointer[Behaviour], 
 			_ = client.Flush(bounded)
 			return nil
 		case now := <-every.C:
-			b := behave.Load()
-			// A stall is not made up for beyond a second: the rate is what is offered, not a debt.
-			owed = math.Min(owed+b.Rate*now.Sub(last).Seconds(), math.Max(b.Rate, 1))
+			p.send(ctx, behave.Load().Streams, now.Sub(last).Seconds())
 			last = now
-			for ; owed >= 1; owed-- {
-				part := next % max(spec.Partitions, 1)
-				next++
-				if b.HotShare > 0 && random.Float64() < b.HotShare {
-					part = b.HotPart
-				}
-				send(ctx, client, part, b.ValueSize, random, count)
-			}
 		}
 	}
 }
 
-func send(ctx context.Context, client *kgo.Client, part int32, size int, random *rand.Rand, count *counters) {
+// pump keeps the pace of every stream.
+type pump struct {
+	client  *kgo.Client
+	count   *counters
+	random  *rand.Rand
+	streams map[string]*pace
+}
+
+// pace is what a stream owes, and the partition that is next.
+type pace struct {
+	owed float64
+	next int32
+}
+
+// due is how many records are to be sent now. A stall is not made up for beyond a second: the rate is what is
+// offered, not a debt.
+func (p *pace) due(rate, seconds float64) int {
+	p.owed = math.Min(p.owed+rate*seconds, math.Max(rate, 1))
+	n := int(p.owed)
+	p.owed -= float64(n)
+	return n
+}
+
+func (p *pump) send(ctx context.Context, streams map[string]Stream, seconds float64) {
+	for _, topic := range slices.Sorted(maps.Keys(streams)) {
+		s := streams[topic]
+		if p.streams[topic] == nil {
+			p.streams[topic] = &pace{}
+		}
+		at := p.streams[topic]
+		for range at.due(s.Rate, seconds) {
+			part := at.next % max(s.Partitions, 1)
+			at.next++
+			if s.HotShare > 0 && p.random.Float64() < s.HotShare {
+				part = s.HotPart
+			}
+			p.one(ctx, topic, part, s.ValueSize)
+		}
+	}
+}
+
+func (p *pump) one(ctx context.Context, topic string, part int32, size int) {
 	value := make([]byte, max(size, 16))
 	for i := range value {
-		value[i] = byte('a' + random.IntN(16))
+		value[i] = byte('a' + p.random.IntN(16))
 	}
-	client.Produce(ctx, &kgo.Record{Partition: part, Value: value, Timestamp: time.Now()}, func(r *kgo.Record, err error) {
+	p.client.Produce(ctx, &kgo.Record{Topic: topic, Partition: part, Value: value, Timestamp: time.Now()}, func(r *kgo.Record, err error) {
 		if err != nil {
 			if ctx.Err() == nil {
-				count.failed(err)
+				p.count.failed(err)
 			}
 			return
 		}
-		count.records.Add(1)
-		count.delayMillis.Store(time.Since(r.Timestamp).Milliseconds())
+		p.count.reached(r.Topic, r.Partition, r.Offset+1)
 	})
 }

@@ -24,6 +24,9 @@ type Options struct {
 	Say        func(format string, args ...any) // progress; never nil
 	// Seen is called with every report as it is read, for those who watch.
 	Seen func(streamkeeper.Report)
+	// CPU reads how long the machine's processors have worked and how long they exist, in any one unit; nil or
+	// false: not known here.
+	CPU func() (busy, all float64, ok bool)
 	// Until ends the fault early when it returns true.
 	Until func(Result) bool
 }
@@ -36,31 +39,35 @@ func Run(ctx context.Context, lab Lab, d Drill, o Options) (Result, error) {
 	r := rand.New(rand.NewPCG(o.Seed, 0x5eed))
 	res := Result{ID: d.ID, Seed: o.Seed, Benign: d.Benign, FloorSeconds: d.Floor.Seconds(), Top: []Named{}, Wrong: []Named{}}
 	o.Say("starting a broker and a diagnoser in processes of their own")
-	site, err := lab.Open(ctx, Setup{Store: d.Store})
+	site, err := lab.Open(ctx, Setup{Store: d.Store, Network: d.Network})
 	if err != nil {
 		return res, err
 	}
 	res.Target = site.Target
 	s := &Stage{Lab: lab, Site: site, Layout: d.Layout(r), Random: r, Topic: "orders", Group: "orders", Say: o.Say}
 	defer s.wg.Wait()
+	defer s.watching.Wait()
 	defer cancel()
 	o.Say("workload: %d members, %d partitions, %.0f records/s", s.Layout.Members, s.Layout.Partitions, s.Layout.Rate)
 	if err := s.raise(ctx); err != nil {
 		return res, err
 	}
 	began := time.Now()
+	cpu := startCPU(o.CPU)
 	o.Say("healthy; watching for %s before the fault", d.Baseline)
 	if !wait(ctx, d.Baseline) {
 		return res, ctx.Err()
 	}
 	res.Injected = Injected{Cause: d.Cause, Entity: s.entity(d).Key(), At: time.Now().UTC(), Accept: d.Accept}
 	o.Say("fault: %s", d.Title)
+	s.expectPain(res.Injected.At)
 	fault, stop := context.WithCancel(ctx)
 	defer stop()
 	if err := d.Inject(fault, s); err != nil {
 		return res, fmt.Errorf("inject %s: %w", d.ID, err)
 	}
 	err = s.measure(ctx, d, o, &res)
+	res.CPUShare = cpu.share()
 	stop()
 	s.wg.Wait()
 	if err != nil {
@@ -79,6 +86,34 @@ func Run(ctx context.Context, lab Lab, d Drill, o Options) (Result, error) {
 		res.Cleared = &cleared
 	}
 	return res, nil
+}
+
+// cpuMeter measures the share of the machine's CPU that is used.
+type cpuMeter struct {
+	read      func() (busy, all float64, ok bool)
+	busy, all float64
+	ok        bool
+}
+
+func startCPU(read func() (busy, all float64, ok bool)) cpuMeter {
+	m := cpuMeter{read: read}
+	if read != nil {
+		m.busy, m.all, m.ok = read()
+	}
+	return m
+}
+
+// share is the part that was used since the start, nil when it is not known.
+func (m cpuMeter) share() *float64 {
+	if !m.ok {
+		return nil
+	}
+	busy, all, ok := m.read()
+	if !ok || all <= m.all {
+		return nil
+	}
+	share := (busy - m.busy) / (all - m.all)
+	return &share
 }
 
 // entity is the truth's entity.
@@ -109,7 +144,9 @@ func (s *Stage) measure(ctx context.Context, d Drill, o Options, res *Result) er
 		if !wait(ctx, time.Second) {
 			return ctx.Err()
 		}
-		s.impact(res)
+		if res.Impact == nil && !d.Benign {
+			res.Impact = d.hurt(ctx, s, time.Now())
+		}
 		report, err := fetch(ctx, s.Site)
 		if err != nil {
 			if blindSince.IsZero() {
@@ -135,20 +172,6 @@ func (s *Stage) measure(ctx context.Context, d Drill, o Options, res *Result) er
 	return nil
 }
 
-// impact notes the first time the clients themselves were hurt: ten seconds behind, or not all partitions
-// owned.
-func (s *Stage) impact(res *Result) {
-	if res.Impact != nil {
-		return
-	}
-	after := time.Since(res.Injected.At).Seconds()
-	if b := s.backlogSeconds(); b > 10 {
-		res.Impact = &Impact{Text: fmt.Sprintf("processing is %.0f s behind", b), Seconds: after}
-	} else if n := s.owned(); n < int(s.Layout.Partitions) {
-		res.Impact = &Impact{Text: fmt.Sprintf("%d of %d partitions are owned", n, s.Layout.Partitions), Seconds: after}
-	}
-}
-
 // clear ends the fault and waits until the diagnosis is quiet.
 func (s *Stage) clear(ctx context.Context, d Drill) (bool, error) {
 	if d.Clear != nil {
@@ -156,13 +179,13 @@ func (s *Stage) clear(ctx context.Context, d Drill) (bool, error) {
 			return false, err
 		}
 	} else {
-		for i, m := range s.members {
+		for i, m := range s.member {
 			start := m.spec.Start
 			if err := s.set(i, func(b *Behaviour) { *b = start }); err != nil {
 				return false, err
 			}
 		}
-		if err := s.setProducer(func(b *Behaviour) { *b = Behaviour{Rate: s.Layout.Rate, ValueSize: s.Layout.ValueSize} }); err != nil {
+		if err := s.setProducer(func(p *Stream) { *p = s.stream() }); err != nil {
 			return false, err
 		}
 	}

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -83,6 +84,17 @@ func memberDrills() []Drill {
 			Layout: steady, Inject: freeze,
 		},
 		{
+			ID: "session_timeout_network", Cause: "session_timeout_network", Network: true,
+			Title:    "the packets of one member's host vanish for longer than its session timeout, again and again",
+			Baseline: shortBaseline, Hold: 120 * time.Second, Floor: 12 * time.Second,
+			Layout: func(r *rand.Rand) Layout {
+				l := steady(r)
+				l.Away = true
+				return l
+			},
+			Inject: cutOff,
+		},
+		{
 			ID: "subscription_churn", Cause: "subscription_churn",
 			Title:    "one member changes its subscription every few seconds",
 			Baseline: shortBaseline, Hold: 110 * time.Second, Floor: 30 * time.Second,
@@ -153,6 +165,34 @@ func freeze(ctx context.Context, s *Stage) error {
 	return nil
 }
 
+// cutOff lets the packets of the member on the second host vanish for longer than its session, and come through
+// for a while.
+func cutOff(ctx context.Context, s *Stage) error {
+	cut := time.Duration((s.Layout.Session + 5 + 4*s.Random.Float64()) * float64(time.Second))
+	gap := time.Duration(12+s.Random.IntN(10)) * time.Second
+	if err := s.Lab.Network().Cut(ctx); err != nil {
+		return err
+	}
+	s.background(ctx, func(ctx context.Context) error {
+		defer func() { _ = s.Lab.Network().Heal(context.WithoutCancel(ctx)) }()
+		for {
+			if !wait(ctx, cut) {
+				return nil
+			}
+			if err := s.Lab.Network().Heal(ctx); err != nil {
+				return err
+			}
+			if !wait(ctx, gap) {
+				return nil
+			}
+			if err := s.Lab.Network().Cut(ctx); err != nil {
+				return err
+			}
+		}
+	})
+	return nil
+}
+
 func churn(ctx context.Context, s *Stage) error {
 	extra := s.Topic + "-extra"
 	if err := s.createTopic(ctx, extra, 2); err != nil {
@@ -185,13 +225,14 @@ func fence(ctx context.Context, s *Stage) error {
 	if err := s.addMember(ctx, twin); err != nil {
 		return err
 	}
-	for _, place := range []int{i, len(s.members) - 1} {
+	for _, place := range []int{i, s.members() - 1} {
 		s.background(ctx, func(ctx context.Context) error {
 			for {
 				select {
 				case <-ctx.Done():
 					return nil
 				case <-s.worker(place).Done():
+					s.died()
 				}
 				if !wait(ctx, 4*time.Second) {
 					return nil
@@ -224,7 +265,7 @@ func lagDrills() []Drill {
 			Baseline: longBaseline, Hold: 130 * time.Second, Floor: 45 * time.Second,
 			Layout: busy,
 			Inject: func(_ context.Context, s *Stage) error {
-				return s.setProducer(func(b *Behaviour) { b.Rate *= 2.6 + 0.8*s.Random.Float64() })
+				return s.setProducer(func(p *Stream) { p.Rate *= 2.6 + 0.8*s.Random.Float64() })
 			},
 		},
 		{
@@ -237,7 +278,7 @@ func lagDrills() []Drill {
 				return l
 			},
 			Inject: func(_ context.Context, s *Stage) error {
-				return s.setProducer(func(b *Behaviour) { b.Rate *= 2.6 + 0.8*s.Random.Float64() })
+				return s.setProducer(func(p *Stream) { p.Rate *= 2.6 + 0.8*s.Random.Float64() })
 			},
 		},
 		{
@@ -252,7 +293,7 @@ func lagDrills() []Drill {
 			},
 			Inject: func(_ context.Context, s *Stage) error {
 				part := int32(s.Random.IntN(int(s.Layout.Partitions)))
-				return s.setProducer(func(b *Behaviour) { b.HotShare, b.HotPart, b.Rate = 0.85, part, b.Rate*1.25 })
+				return s.setProducer(func(p *Stream) { p.HotShare, p.HotPart, p.Rate = 0.85, part, p.Rate*1.25 })
 			},
 		},
 	}
@@ -286,7 +327,7 @@ func stallDrills() []Drill {
 			ID: "commits_missing", Cause: "commits_missing",
 			Title:    "records are read and processed, offsets are not committed",
 			Baseline: shortBaseline, Hold: 130 * time.Second, Floor: 60 * time.Second,
-			Layout: steady,
+			Layout: steady, Hurt: commitsHurt,
 			Inject: func(_ context.Context, s *Stage) error {
 				return s.setAll(func(b *Behaviour) { b.NoCommit = true })
 			},
@@ -297,7 +338,7 @@ func stallDrills() []Drill {
 			Baseline: shortBaseline, Hold: 90 * time.Second, Floor: 30 * time.Second,
 			Layout: steady,
 			Inject: func(_ context.Context, s *Stage) error {
-				for i := range s.members {
+				for i := range s.members() {
 					if err := s.worker(i).Stop(); err != nil {
 						return err
 					}
@@ -312,8 +353,15 @@ func stallDrills() []Drill {
 // do first: the stall follows the partition.
 func poison(ctx context.Context, s *Stage) error {
 	i := s.pick()
-	st := s.worker(i).Stats()
-	p := &Poison{Partition: st.Partition, Offset: st.Offset + 20}
+	var p *Poison
+	for part, next := range s.worker(i).Stats().Positions[s.Topic] {
+		if p == nil || part < p.Partition {
+			p = &Poison{Partition: part, Offset: next + 20}
+		}
+	}
+	if p == nil {
+		return errors.New("the member has processed nothing yet")
+	}
 	if err := s.setAll(func(b *Behaviour) { b.Poison = p }); err != nil {
 		return err
 	}
@@ -336,7 +384,7 @@ func storeDrills() []Drill {
 	drill := func(id, title string, floor time.Duration, b func(r *rand.Rand) Behaviour) Drill {
 		return Drill{
 			ID: id, Cause: id, EntityKind: streamkeeper.KindStore, Store: true, Title: title,
-			Baseline: 45 * time.Second, Hold: 90 * time.Second, Floor: floor, Layout: heavy,
+			Baseline: 45 * time.Second, Hold: 90 * time.Second, Floor: floor, Layout: heavy, Hurt: storeHurt,
 			Inject: func(_ context.Context, s *Stage) error { return s.Lab.Store().Set(b(s.Random)) },
 			Clear:  func(_ context.Context, s *Stage) error { return s.Lab.Store().Set(Behaviour{}) },
 		}

@@ -8,58 +8,91 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // How long a workload may take to become healthy.
 const warmUpTimeout = 90 * time.Second
 
-// Stage is a workload on a target, and the hands that break it.
+// Stage is a workload on a target, and the hands that break it. Its methods may be called from several goroutines.
 type Stage struct {
 	Lab    Lab
 	Site   *Site
 	Layout Layout
-	Random *rand.Rand
+	Random *rand.Rand // of the goroutine that injects
 	Topic  string
 	Group  string
 	Say    func(format string, args ...any)
 
-	mu       sync.Mutex
-	members  []*member
-	producer Worker
-	produce  Behaviour
-	others   []Worker
-	retired  int64 // records that ended members had processed
-	wg       sync.WaitGroup
+	source *source
+	mu     sync.Mutex
+	member []*member
+	others []Worker
+	meter  *meter
+	deaths int // processes that ended without being told to
+	pain   pain
+	wg     sync.WaitGroup // faults and episodes
+
+	watching sync.WaitGroup
 }
 
 // member is one place in the group: a worker, and the one that replaces it after a restart.
 type member struct {
-	spec Spec
-	now  Behaviour
-	w    Worker
+	spec    Spec
+	now     Behaviour
+	w       Worker
+	revoked int64 // by workers that were here before
 }
 
-// raise creates the topic, starts the workload and waits until it is healthy.
+// raise creates the topic, starts the workload and waits until it is healthy. A stage without a source starts one.
 func (s *Stage) raise(ctx context.Context) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	return s.healthy(ctx)
+}
+
+func (s *Stage) start(ctx context.Context) error {
+	s.meter = newMeter()
 	if err := s.createTopic(ctx, s.Topic, s.Layout.Partitions); err != nil {
 		return err
 	}
 	for i := range s.Layout.Members {
-		if err := s.addMember(ctx, s.memberSpec(s.Group, i)); err != nil {
+		spec := s.memberSpec(s.Group, i)
+		spec.Away = s.Layout.Away && i == 0
+		if err := s.addMember(ctx, spec); err != nil {
 			return err
 		}
 	}
-	s.produce = Behaviour{Rate: s.Layout.Rate, ValueSize: s.Layout.ValueSize}
-	w, err := s.Lab.Work(ctx, Spec{
-		Role: RoleProducer, Brokers: []string{s.Site.Kafka}, Topics: []string{s.Topic},
-		ClientID: s.Topic + "-producer", Partitions: s.Layout.Partitions, Start: s.produce,
-	})
-	if err != nil {
-		return err
+	if s.source == nil {
+		var err error
+		if s.source, err = startSource(ctx, s.Lab, s.Site, s.Topic+"-producer"); err != nil {
+			return err
+		}
 	}
-	s.producer = w
-	return s.healthy(ctx)
+	s.watching.Go(func() { s.watch(ctx) })
+	return s.setProducer(func(p *Stream) { *p = s.stream() })
+}
+
+// stream is the healthy traffic.
+func (s *Stage) stream() Stream {
+	return Stream{Partitions: s.Layout.Partitions, Rate: s.Layout.Rate, ValueSize: s.Layout.ValueSize}
+}
+
+// watch reads once a second how far the clients are, until ctx ends.
+func (s *Stage) watch(ctx context.Context) {
+	for wait(ctx, time.Second) {
+		s.look(time.Now())
+	}
+}
+
+func (s *Stage) look(now time.Time) {
+	heads := s.source.heads(s.Topic)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meter.produced(now, heads)
+	for _, m := range s.member {
+		s.meter.consumed(m.w.Stats().Positions[s.Topic])
+	}
 }
 
 func (s *Stage) memberSpec(group string, i int) Spec {
@@ -76,14 +109,11 @@ func (s *Stage) memberSpec(group string, i int) Spec {
 }
 
 func (s *Stage) createTopic(ctx context.Context, name string, partitions int32) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Site.Kafka), kgo.ClientID("drill-admin"))
-	if err != nil {
+	err := admin(ctx, s.Site, func(ctx context.Context, a *kadm.Client) error {
+		_, err := a.CreateTopic(ctx, partitions, 1, nil, name)
 		return err
-	}
-	defer client.Close()
-	bounded, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	if _, err := kadm.NewClient(client).CreateTopic(bounded, partitions, 1, nil, name); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("create topic %s: %w", name, err)
 	}
 	return nil
@@ -95,8 +125,8 @@ func (s *Stage) addMember(ctx context.Context, spec Spec) error {
 		return fmt.Errorf("start member %s: %w", spec.ClientID, err)
 	}
 	s.mu.Lock()
-	s.members = append(s.members, &member{spec: spec, now: spec.Start, w: w})
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	s.member = append(s.member, &member{spec: spec, now: spec.Start, w: w})
 	return nil
 }
 
@@ -111,7 +141,7 @@ func (s *Stage) healthy(ctx context.Context) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the workload did not become healthy in %s: %s", warmUpTimeout, s.describe())
 		}
-		if s.owned() == int(s.Layout.Partitions) && s.backlogSeconds() < 3 && s.processed() > 0 {
+		if _, behind, done := s.progress(); s.owned() == int(s.Layout.Partitions) && behind < 3*time.Second && done > 0 {
 			good++
 		} else {
 			good = 0
@@ -121,16 +151,17 @@ func (s *Stage) healthy(ctx context.Context) error {
 }
 
 func (s *Stage) describe() string {
-	text := fmt.Sprintf("%d of %d partitions owned, %.1f s behind", s.owned(), s.Layout.Partitions, s.backlogSeconds())
+	part, behind, _ := s.progress()
+	text := fmt.Sprintf("%d of %d partitions owned, partition %d is %.0f s behind", s.owned(), s.Layout.Partitions, part, behind.Seconds())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range s.members {
+	for _, m := range s.member {
 		if e := m.w.Stats().LastError; e != "" {
 			text += "; " + m.spec.ClientID + ": " + e
 		}
 	}
-	if s.producer != nil && s.producer.Stats().LastError != "" {
-		text += "; producer: " + s.producer.Stats().LastError
+	if e := s.source.worker.Stats().LastError; e != "" {
+		text += "; producer: " + e
 	}
 	return text
 }
@@ -139,43 +170,38 @@ func (s *Stage) owned() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for _, m := range s.members {
+	for _, m := range s.member {
 		n += m.w.Stats().Assigned
 	}
 	return n
 }
 
-func (s *Stage) processed() int64 {
+// progress is the partition that is furthest behind, and how many records were processed.
+func (s *Stage) progress() (partition int32, behind time.Duration, done int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.retired
-	for _, m := range s.members {
-		n += m.w.Stats().Records
-	}
-	return n
+	partition, behind = s.meter.worst(time.Now())
+	return partition, behind, s.meter.done()
 }
 
-// backlogSeconds is how far processing is behind, as the clients themselves count it. Records processed
-// twice make it smaller, never larger.
-func (s *Stage) backlogSeconds() float64 {
-	if s.producer == nil || s.Layout.Rate <= 0 {
-		return 0
-	}
-	behind := s.producer.Stats().Records - s.processed()
-	return max(0, float64(behind)/s.Layout.Rate)
+// members is how many places the group has.
+func (s *Stage) members() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.member)
 }
 
 // set changes one member's behaviour.
 func (s *Stage) set(i int, change func(*Behaviour)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.members[i]
+	m := s.member[i]
 	change(&m.now)
 	return m.w.Set(m.now)
 }
 
 func (s *Stage) setAll(change func(*Behaviour)) error {
-	for i := range s.members {
+	for i := range s.members() {
 		if err := s.set(i, change); err != nil {
 			return err
 		}
@@ -183,16 +209,15 @@ func (s *Stage) setAll(change func(*Behaviour)) error {
 	return nil
 }
 
-func (s *Stage) setProducer(change func(*Behaviour)) error {
-	change(&s.produce)
-	return s.producer.Set(s.produce)
-}
+func (s *Stage) setProducer(change func(*Stream)) error { return s.source.set(s.Topic, change) }
 
 // replace starts a member's worker anew after it ended, keeping its place and behaviour.
 func (s *Stage) replace(ctx context.Context, i int) error {
 	s.mu.Lock()
-	m := s.members[i]
-	s.retired += m.w.Stats().Records
+	m := s.member[i]
+	old := m.w.Stats()
+	s.meter.consumed(old.Positions[s.Topic])
+	m.revoked += old.Revoked
 	spec := m.spec
 	spec.Start = m.now
 	s.mu.Unlock()
@@ -201,27 +226,49 @@ func (s *Stage) replace(ctx context.Context, i int) error {
 		return err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	m.w = w
+	return nil
+}
+
+// drop takes the last member away for good, cleanly.
+func (s *Stage) drop() error {
+	s.mu.Lock()
+	last := s.member[len(s.member)-1]
 	s.mu.Unlock()
+	if err := last.w.Stop(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meter.consumed(last.w.Stats().Positions[s.Topic])
+	s.member = s.member[:len(s.member)-1]
 	return nil
 }
 
 func (s *Stage) worker(i int) Worker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.members[i].w
+	return s.member[i].w
 }
 
-// background runs a fault that goes on by itself, until ctx ends.
+// died counts a process that ended without being told to.
+func (s *Stage) died() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deaths++
+}
+
+// background runs what goes on by itself, until ctx ends.
 func (s *Stage) background(ctx context.Context, fn func(context.Context) error) {
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
 		if err := fn(ctx); err != nil && ctx.Err() == nil {
-			s.Say("the fault ended early: %v", err)
+			s.Say("%s: ended early: %v", s.Group, err)
 		}
 	}()
 }
 
 // pick is a random member.
-func (s *Stage) pick() int { return s.Random.IntN(len(s.members)) }
+func (s *Stage) pick() int { return s.Random.IntN(s.members()) }

@@ -61,6 +61,9 @@ func faults(next http.Handler, behave *atomic.Pointer[Behaviour], count *counter
 	var calls atomic.Uint64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b := behave.Load()
+		if b.Store == StoreBlackHole || b.Store == StoreSlow {
+			count.failed(fmt.Errorf("%s %s: %s", r.Method, r.URL.Path, b.Store))
+		}
 		switch b.Store {
 		case StoreBlackHole:
 			<-r.Context().Done()
@@ -68,10 +71,12 @@ func faults(next http.Handler, behave *atomic.Pointer[Behaviour], count *counter
 		case StoreThrottle:
 			// A low-discrepancy sequence: the share holds over any few calls.
 			if frac(float64(calls.Add(1))*0.6180339887498949) < b.StoreShare {
+				count.failed(errors.New("SlowDown"))
 				refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 				return
 			}
 		case StoreDeny:
+			count.failed(errors.New("AccessDenied"))
 			refuse(w, r, http.StatusForbidden, "AccessDenied", "Access Denied")
 			return
 		case StoreSlow:

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,19 +25,18 @@ const (
 
 // Spec is what a worker is started with: the first line of its standard input, as JSON.
 type Spec struct {
-	Role       Role     `json:"role"`
-	Brokers    []string `json:"brokers"`
-	Topics     []string `json:"topics"`
-	ClientID   string   `json:"client_id"`
-	Partitions int32    `json:"partitions,omitempty"` // producer: of the first topic
+	Role     Role     `json:"role"`
+	Brokers  []string `json:"brokers"`
+	Topics   []string `json:"topics"`
+	ClientID string   `json:"client_id"`
 
-	Group           string  `json:"group,omitempty"`
-	InstanceID      string  `json:"instance_id,omitempty"`
-	SessionSeconds  float64 `json:"session_seconds,omitempty"`
-	PollSeconds     float64 `json:"poll_seconds,omitempty"` // max.poll.interval
-	MaxPollRecords  int     `json:"max_poll_records,omitempty"`
-	FromStart       bool    `json:"from_start,omitempty"`
-	MaxFetchRecords int     `json:"max_fetch_records,omitempty"`
+	Group          string  `json:"group,omitempty"`
+	InstanceID     string  `json:"instance_id,omitempty"`
+	SessionSeconds float64 `json:"session_seconds,omitempty"`
+	PollSeconds    float64 `json:"poll_seconds,omitempty"` // max.poll.interval
+	MaxPollRecords int     `json:"max_poll_records,omitempty"`
+	FromEnd        bool    `json:"from_end,omitempty"` // a new group begins with what comes, not with what is there
+	Away           bool    `json:"away,omitempty"`     // runs on the host of its own that Lab.Network can cut off
 
 	Listen  string `json:"listen,omitempty"`  // store: where it is reached
 	Backend string `json:"backend,omitempty"` // store: the real S3 server behind it
@@ -51,15 +52,21 @@ type Behaviour struct {
 	Paused       bool     `json:"paused,omitempty"` // stops fetching, goes on heartbeating
 	Topics       []string `json:"topics,omitempty"` // subscription, when it differs from the start's
 	Poison       *Poison  `json:"poison,omitempty"`
-	// Producer.
-	Rate      float64 `json:"rate,omitempty"`       // records a second
-	ValueSize int     `json:"value_size,omitempty"` // bytes
-	HotShare  float64 `json:"hot_share,omitempty"`  // share of the records that goes to HotPart
-	HotPart   int32   `json:"hot_part,omitempty"`
+	// Producer: what goes to each topic.
+	Streams map[string]Stream `json:"streams,omitempty"`
 	// Store.
 	Store       string  `json:"store,omitempty"`        // one of the Store constants; empty is healthy
 	StoreMillis float64 `json:"store_millis,omitempty"` // delay of each answer with StoreSlow
 	StoreShare  float64 `json:"store_share,omitempty"`  // share of the calls refused with StoreThrottle
+}
+
+// Stream is what a producer sends to one topic.
+type Stream struct {
+	Partitions int32   `json:"partitions"`
+	Rate       float64 `json:"rate"`       // records a second
+	ValueSize  int     `json:"value_size"` // bytes
+	HotShare   float64 `json:"hot_share,omitempty"`
+	HotPart    int32   `json:"hot_part,omitempty"` // gets HotShare of the records
 }
 
 // Poison is a record that the consumer cannot get past: it fails and is tried again for ever.
@@ -68,23 +75,28 @@ type Poison struct {
 	Offset    int64 `json:"offset"`
 }
 
+// Positions are offsets by topic and partition.
+type Positions map[string]map[int32]int64
+
 // Stats is what a worker tells once a second, one JSON line on standard output.
 type Stats struct {
-	Records      int64   `json:"records"`
-	Errors       int64   `json:"errors"`
-	LastError    string  `json:"last_error,omitempty"`
-	DelaySeconds float64 `json:"delay_seconds"` // age of the newest record processed, or of the oldest not acknowledged
-	Assigned     int     `json:"assigned"`
-	Offset       int64   `json:"offset,omitempty"`    // of the newest record of Partition
-	Partition    int32   `json:"partition,omitempty"` // a partition it owns
+	Records   int64  `json:"records"` // handled well: processed, acknowledged, answered
+	Errors    int64  `json:"errors"`
+	LastError string `json:"last_error,omitempty"`
+	Assigned  int    `json:"assigned"`
+	Revoked   int64  `json:"revoked"` // how often partitions were taken away
+	// Positions of a consumer are the next offsets to process, of a producer the offsets after what was
+	// acknowledged.
+	Positions Positions `json:"positions,omitempty"`
 }
 
 // counters is what the running worker keeps; read by the stats printer.
 type counters struct {
-	records, errors, assigned, offset atomic.Int64
-	partition                         atomic.Int32
-	delayMillis                       atomic.Int64
-	lastError                         atomic.Value
+	records, errors, assigned, revoked atomic.Int64
+	lastError                          atomic.Value
+
+	mu        sync.Mutex
+	positions Positions
 }
 
 func (c *counters) failed(err error) {
@@ -92,13 +104,33 @@ func (c *counters) failed(err error) {
 	c.lastError.Store(err.Error())
 }
 
+// reached counts a record and notes the offset after it.
+func (c *counters) reached(topic string, partition int32, next int64) {
+	c.records.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.positions == nil {
+		c.positions = Positions{}
+	}
+	if c.positions[topic] == nil {
+		c.positions[topic] = map[int32]int64{}
+	}
+	c.positions[topic][partition] = max(next, c.positions[topic][partition])
+}
+
 func (c *counters) stats() Stats {
 	last, _ := c.lastError.Load().(string)
-	return Stats{
+	s := Stats{
 		Records: c.records.Load(), Errors: c.errors.Load(), LastError: last,
-		DelaySeconds: float64(c.delayMillis.Load()) / 1000, Assigned: int(c.assigned.Load()),
-		Offset: c.offset.Load(), Partition: c.partition.Load(),
+		Assigned: int(c.assigned.Load()), Revoked: c.revoked.Load(),
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Positions = make(Positions, len(c.positions))
+	for topic, parts := range c.positions {
+		s.Positions[topic] = maps.Clone(parts)
+	}
+	return s
 }
 
 // Work is the main of a worker process: it reads its Spec and then Behaviours from in, and tells Stats
@@ -127,17 +159,25 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 	}()
 	var c counters
-	go tell(ctx, out, &c)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		tell(ctx, out, &c)
+	}()
+	var err error
 	switch spec.Role {
 	case RoleConsumer:
-		return consume(ctx, spec, behave, &c)
+		err = consume(ctx, spec, behave, &c)
 	case RoleProducer:
-		return produce(ctx, spec, behave, &c)
+		err = produce(ctx, spec, behave, &c)
 	case RoleStore:
-		return serveStore(ctx, spec, behave, &c)
+		err = serveStore(ctx, spec, behave, &c)
 	default:
-		return fmt.Errorf("worker role %q: want consumer, producer or store", spec.Role)
+		err = fmt.Errorf("worker role %q: want consumer, producer or store", spec.Role)
 	}
+	cancel()
+	<-told
+	return errors.Join(err, json.NewEncoder(out).Encode(c.stats())) // the last word: where it ended
 }
 
 func tell(ctx context.Context, out io.Writer, c *counters) {
