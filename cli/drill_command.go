@@ -64,7 +64,7 @@ func drillListCommand(p Process) *cobra.Command {
 
 type drillFlags struct {
 	target, output, dir, s3  string
-	seed                     uint64
+	seed, firstSeed          uint64
 	seeds, parallel          int
 	untilClear, keep, benign bool
 	allowBusy                bool
@@ -171,6 +171,7 @@ func drillScoreCommand(p Process) *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().IntVar(&f.seeds, "seeds", 5, "runs of each drill")
+	c.Flags().Uint64Var(&f.firstSeed, "first-seed", 1, "the first seed; a claim wants seeds that nothing was tuned on")
 	c.Flags().IntVar(&f.parallel, "parallel", 3, "runs side by side; keep the machine under 70 % of its CPU")
 	c.Flags().BoolVar(&f.allowBusy, "allow-busy", false, "count runs on a busy machine too")
 	c.Flags().BoolVar(&f.benign, "benign", false, "the benign episodes instead of the faults")
@@ -203,7 +204,8 @@ func scoreDrills(ctx context.Context, p Process, drills []drill.Drill, f drillFl
 	var wg sync.WaitGroup
 	var results []drill.Result
 	slots := make(chan struct{}, max(f.parallel, 1))
-	for seed := 1; seed <= f.seeds; seed++ {
+	for n := range f.seeds {
+		seed := f.firstSeed + uint64(n)
 		for _, d := range drills {
 			select {
 			case slots <- struct{}{}:
@@ -212,9 +214,9 @@ func scoreDrills(ctx context.Context, p Process, drills []drill.Drill, f drillFl
 			}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				res, err := runDrill(ctx, p, d, f, uint64(seed), func(string, ...any) {})
+				res, err := runDrill(ctx, p, d, f, seed, func(string, ...any) {})
 				if err != nil {
-					res.ID, res.Seed, res.Benign, res.Error = d.ID, uint64(seed), d.Benign, err.Error()
+					res.ID, res.Seed, res.Benign, res.Error = d.ID, seed, d.Benign, err.Error()
 				}
 				mu.Lock()
 				defer mu.Unlock()
