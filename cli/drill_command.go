@@ -249,6 +249,9 @@ func resultLine(r drill.Result) string {
 	if r.Impact != nil {
 		line += fmt.Sprintf("   impact %.0f s", r.Impact.Seconds)
 	}
+	if why := r.NotCounted(false); why != "" {
+		line += "   not counted: " + why
+	}
 	for _, n := range r.Top {
 		line += fmt.Sprintf("   %s %s %s", n.Cause, percentText(n.Confidence), n.Verdict)
 	}

@@ -243,6 +243,7 @@ func (b bundle) play(ctx context.Context, rulebook *rules.Catalog, v variant) (d
 		rec.meta.From = rec.meta.From.Add(last.Sub(rec.meta.From) % every)
 	}
 	_, err = rec.replay(ctx, rulebook, b.truth.TickedAt, res.Judge)
+	res.LateTicks = b.truth.LateTicks // a replay is never late; whether the run counts is the live run's
 	return res, err
 }
 

@@ -14,7 +14,7 @@ type episodeKind struct {
 	name    string
 	cluster bool // not to one group
 	members int  // the group needs so many
-	dynamic bool // not for static members
+	dynamic bool // not for static members: one that goes for good is missed for its whole session
 	rest    time.Duration
 	play    func(ctx context.Context, q *quiet, s *Stage) error
 }
@@ -35,7 +35,7 @@ func episodeKinds() []episodeKind {
 		{name: "larger_records", rest: 30 * time.Second, play: onStage(largerRecords)},
 		{name: "member_lost_once", members: 2, rest: 60 * time.Second, play: onStage(loseOnce)},
 		{name: "scale_out", rest: 30 * time.Second, play: onStage(scaleOut)},
-		{name: "scale_in", members: 2, rest: 30 * time.Second, play: onStage(func(_ context.Context, s *Stage) error {
+		{name: "scale_in", members: 2, dynamic: true, rest: 30 * time.Second, play: onStage(func(_ context.Context, s *Stage) error {
 			s.Layout.Members--
 			return s.drop()
 		})},
@@ -43,7 +43,7 @@ func episodeKinds() []episodeKind {
 		{name: "backpressure", rest: 30 * time.Second, play: onStage(backpressure)},
 		{name: "backfill", rest: 10 * time.Second, play: backfill},
 		{name: "new_group", rest: 10 * time.Second, play: newGroup},
-		{name: "partitions_added", dynamic: true, rest: 60 * time.Second, play: onStage(addPartition)},
+		{name: "partitions_added", rest: 60 * time.Second, play: onStage(addPartition)},
 		{name: "topic_created", cluster: true, play: createSomeTopic},
 		{name: "broker_restart", cluster: true, rest: 60 * time.Second, play: func(ctx context.Context, q *quiet, _ *Stage) error {
 			return q.lab.Restart(ctx)

@@ -87,7 +87,7 @@ func Quiet(ctx context.Context, lab Lab, o QuietOptions) (QuietResult, error) {
 	}
 	q.site = site
 	q.out.Run = Result{ID: "quiet", Seed: o.Seed, Target: site.Target, Benign: true, Top: []Named{}, Wrong: []Named{}}
-	defer q.wg.Wait()
+	defer q.wait()
 	defer cancel()
 	if err := q.raise(ctx); err != nil {
 		return q.out, err
@@ -127,6 +127,15 @@ type quiet struct {
 	open map[string]*Warning // by cause and entity, while reports have it
 }
 
+// wait waits for everything that goes on in the background; its context has ended.
+func (q *quiet) wait() {
+	q.wg.Wait()
+	for _, s := range q.stages {
+		s.wg.Wait()
+		s.watching.Wait()
+	}
+}
+
 // raise starts every group. They start a few at a time: a start is work for the machine.
 func (q *quiet) raise(ctx context.Context) error {
 	var err error
@@ -136,10 +145,10 @@ func (q *quiet) raise(ctx context.Context) error {
 	q.busy = map[*Stage]bool{}
 	for i := range quietGroups {
 		s := q.stage(fmt.Sprintf("team-%02d", i+1), q.layout())
+		q.stages = append(q.stages, s)
 		if err := s.start(ctx); err != nil {
 			return err
 		}
-		q.stages = append(q.stages, s)
 		if i%4 == 3 {
 			for _, s := range q.stages[i-3:] {
 				if err := s.healthy(ctx); err != nil {
@@ -183,7 +192,12 @@ func (q *quiet) play(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		s := q.take(kind)
+		s, ok := q.take(kind)
+		for ; !ok; s, ok = q.take(kind) { // an episode that runs will free its group
+			if !wait(ctx, time.Second) {
+				return ctx.Err()
+			}
+		}
 		q.wg.Go(func() {
 			defer func() { <-slots }()
 			q.run(ctx, i, kind, s)
@@ -210,19 +224,23 @@ func (q *quiet) plan() []episodeKind {
 	return out
 }
 
-// take picks a group to which nothing happens now, nil for an episode of the whole cluster.
-func (q *quiet) take(kind episodeKind) *Stage {
+// take picks a group to which nothing happens now, nil for an episode of the whole cluster; false when all that fit
+// are busy.
+func (q *quiet) take(kind episodeKind) (*Stage, bool) {
 	if kind.cluster {
-		return nil
+		return nil, true
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	free := slices.DeleteFunc(slices.Clone(q.stages), func(s *Stage) bool {
 		return q.busy[s] || s.Layout.Members < kind.members || s.Layout.Static && kind.dynamic
 	})
+	if len(free) == 0 {
+		return nil, false
+	}
 	s := free[q.random.IntN(len(free))]
 	q.busy[s] = true
-	return s
+	return s, true
 }
 
 // run is one episode.

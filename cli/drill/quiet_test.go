@@ -39,14 +39,20 @@ func TestQuiet_TakesAFreeGroupThatFits(t *testing.T) {
 	one, two := &Stage{Layout: Layout{Members: 1}}, &Stage{Layout: Layout{Members: 2, Static: true}}
 	free := &Stage{Layout: Layout{Members: 3}}
 	q := &quiet{stages: []*Stage{one, two, free}, busy: map[*Stage]bool{}, random: rand.New(rand.NewPCG(1, 1))}
-	if got := q.take(episodeKind{cluster: true}); got != nil {
-		t.Errorf("an episode of the cluster takes no group: %+v", got)
-	}
-	if got := q.take(episodeKind{members: 2, dynamic: true}); got != free {
-		t.Errorf("took %+v", got.Layout)
-	}
-	if got := q.take(episodeKind{members: 2}); got != two {
-		t.Errorf("took %+v; the other is busy", got.Layout)
+	for _, c := range []struct {
+		kind episodeKind
+		want *Stage
+		ok   bool
+	}{
+		{episodeKind{name: "of the cluster", cluster: true}, nil, true},
+		{episodeKind{name: "for dynamic members", members: 2, dynamic: true}, free, true},
+		{episodeKind{name: "the other is busy now", members: 2}, two, true},
+		{episodeKind{name: "both are busy", members: 2}, nil, false},
+		{episodeKind{name: "one will do"}, one, true},
+	} {
+		if got, ok := q.take(c.kind); got != c.want || ok != c.ok {
+			t.Errorf("%s: took %+v (%v)", c.kind.name, got, ok)
+		}
 	}
 }
 
