@@ -268,7 +268,7 @@ func TestDeleteRecordsAndEpochs(t *testing.T) {
 	w.produce("t", 0, "a", "b", "c")
 	adm := h.admin()
 	epoch := h.leaderEpoch(topic)
-	ends, err := adm.OffetForLeaderEpoch(t.Context(), epochAsk(epoch))
+	ends, err := adm.OffsetForLeaderEpoch(t.Context(), epochAsk(epoch))
 	if err != nil || ends["t"][0].Err != nil || ends["t"][0].EndOffset != 3 {
 		t.Errorf("end of epoch %d: %+v %v", epoch, ends["t"][0], err)
 	}

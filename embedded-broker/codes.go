@@ -41,10 +41,8 @@ var (
 	codeUnknownTopicID       = kerr.UnknownTopicID.Code
 	codeSessionTopicID       = kerr.FetchSessionTopicIDError.Code
 	codePolicyViolation      = kerr.PolicyViolation.Code
-	codeUnsupportedSASL      = kerr.UnsupportedSaslMechanism.Code
 	codeIllegalSASLState     = kerr.IllegalSaslState.Code
 	codeSecurityDisabled     = kerr.SecurityDisabled.Code
-	codeTxnCoordinator       = kerr.CoordinatorNotAvailable.Code
 	codeTxnIDUnsupported     = kerr.TransactionalIDAuthorizationFailed.Code
 )
 

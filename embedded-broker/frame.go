@@ -23,7 +23,6 @@ const (
 type frame struct {
 	b       []byte // without the size prefix
 	lease   *lease
-	pooled  bool // b came from framePools
 	arrived time.Time
 }
 

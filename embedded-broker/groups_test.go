@@ -95,10 +95,9 @@ func (l *groupLab) client(opts ...kgo.Opt) *kgo.Client {
 // consumer is a client of a group with short sessions; it polls in the background until the test ends.
 type consumer struct {
 	*kgo.Client
-	mu     sync.Mutex
-	got    map[string]int // values received, with how often
-	owned  map[int32]bool
-	paused chan struct{}
+	mu    sync.Mutex
+	got   map[string]int // values received, with how often
+	owned map[int32]bool
 }
 
 func (l *groupLab) consume(name, topic string, opts ...kgo.Opt) *consumer {

@@ -109,7 +109,6 @@ type producer struct {
 	records  int32
 	inFlight bool // sent, outcome unknown
 	base     int64
-	dead     bool
 }
 
 func newCrash(seed uint64, swallow string) *crash {

@@ -31,12 +31,5 @@ func (s *source) set(topic string, change func(*Stream)) error {
 	return s.worker.Set(Behaviour{Streams: maps.Clone(s.streams)})
 }
 
-// stream is what goes to a topic now.
-func (s *source) stream(topic string) Stream {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.streams[topic]
-}
-
 // heads are the offsets after what was acknowledged.
 func (s *source) heads(topic string) map[int32]int64 { return s.worker.Stats().Positions[topic] }
