@@ -62,7 +62,7 @@ func (m *model) judge(f *infer.Finding) *judged {
 	j.Finding = streamkeeper.Finding{
 		ID: FindingID(causes, f.Entity), Cause: f.Cause, Causes: f.Set, Entity: f.Entity,
 		Verdict: f.Verdict, Confidence: round(min(f.P, surest), 4), Assessed: round(f.Assessed, 3), Assessable: round(f.Assessable, 3),
-		Severity: severity(&j.rule, f), Since: m.since(f),
+		Severity: m.severity(&j.rule, f), Since: m.since(f),
 		Explains: []string{}, Evidence: m.evidence(f), Alternatives: m.alternatives(f),
 		Locus: []streamkeeper.Locus{}, Advice: []streamkeeper.Advice{},
 	}
@@ -91,14 +91,28 @@ func round(x float64, digits int) float64 {
 	return math.Round(x*scale) / scale
 }
 
-func severity(rule *rules.Cause, f *infer.Finding) streamkeeper.Severity {
+// severity is the cause's own, but no louder than info where somebody would be woken over nothing: what is benign, and
+// what has no name or may be benign while no service level is breached.
+func (m *model) severity(rule *rules.Cause, f *infer.Finding) streamkeeper.Severity {
+	doubtful := f.Cause == streamkeeper.CauseOther || slices.ContainsFunc(f.Set, m.benign)
 	switch {
-	case f.Verdict == streamkeeper.VerdictBenign:
+	case f.Verdict == streamkeeper.VerdictBenign, doubtful && !slices.ContainsFunc(f.Explains, m.breaches):
 		return streamkeeper.SeverityInfo
 	case rule.Severity != "":
 		return rule.Severity
 	}
 	return streamkeeper.SeverityWarning
+}
+
+func (m *model) benign(cause string) bool {
+	rule, ok := m.p.Catalog.Cause(cause)
+	return ok && rule.Benign
+}
+
+// breaches says whether a symptom is the breach of a service level.
+func (m *model) breaches(r infer.Ref) bool {
+	n, ok := m.p.Catalog.Node(r.ID)
+	return ok && n.Impact != nil
 }
 
 // since is the earliest onset among what supports the finding.
