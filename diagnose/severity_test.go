@@ -6,12 +6,12 @@ import (
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/infer"
 	"github.com/streamkeeper-io/streamkeeper/rules"
-	"github.com/streamkeeper-io/streamkeeper/rules/catalog"
+	builtin "github.com/streamkeeper-io/streamkeeper/rules/catalog"
 )
 
 // What has no name, or may be harmless, must hurt somebody before it wakes somebody.
 func TestSeverity(t *testing.T) {
-	rulebook, err := rules.Load(catalog.Files)
+	rulebook, err := rules.Load(builtin.Files)
 	if err != nil {
 		t.Fatal(err)
 	}
