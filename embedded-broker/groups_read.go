@@ -122,7 +122,8 @@ func (m *memberTrack) alive(now time.Time) bool {
 }
 
 // readSpeed takes the medians of the members' pauses per record over the last minute. The slowest may be one that was
-// lost some minutes ago: a member that is lost over a long batch shows its speed only with its first fetch after that.
+// lost some minutes ago: a member that is lost over a long batch shows its speed only with its first fetch after that. The
+// size of its fetches counts while the living, who keep up, show none.
 func (s *groups) readSpeed(r *groupReading, t *groupTrack, now time.Time) {
 	var all, sizes []float64
 	slowest := -1.0
@@ -134,16 +135,21 @@ func (s *groups) readSpeed(r *groupReading, t *groupTrack, now time.Time) {
 		all, sizes = append(all, speeds...), append(sizes, records...)
 		slowest = max(slowest, median(speeds))
 	}
+	if len(all) > 0 {
+		r.record = pointer(median(all))
+	}
 	for _, m := range t.gone {
-		if speeds, _ := m.speeds(now, goneWindow); len(speeds) > 0 {
-			slowest = max(slowest, median(speeds))
+		speeds, records := m.speeds(now, goneWindow)
+		if len(speeds) == 0 {
+			continue
+		}
+		slowest = max(slowest, median(speeds))
+		if len(all) == 0 {
+			sizes = append(sizes, records...)
 		}
 	}
 	if slowest >= 0 {
-		r.recordMax = pointer(slowest)
-	}
-	if len(all) > 0 {
-		r.record, r.perFetch = pointer(median(all)), pointer(median(sizes))
+		r.recordMax, r.perFetch = pointer(slowest), pointer(median(sizes))
 	}
 }
 

@@ -15,13 +15,13 @@ func TestReadSpeed_KeepsTheMemberThatWasLost(t *testing.T) {
 		return m
 	}
 	for _, c := range []struct {
-		name                string
-		live, gone          *memberTrack
-		wantMedian, wantMax float64 // negative: absent
+		name                          string
+		live, gone                    *memberTrack
+		wantMedian, wantMax, wantSize float64 // negative: absent
 	}{
-		{"the lost one is the slowest", sample(0, time.Second, 100), sample(2*time.Minute, 12*time.Second, 120), .01, .1},
-		{"alone it still tells the slowest, and no median of the living", nil, sample(2*time.Minute, 12*time.Second, 120), -1, .1},
-		{"a loss of long ago tells nothing of now", nil, sample(time.Hour, 12*time.Second, 120), -1, -1},
+		{"the lost one is the slowest", sample(0, time.Second, 100), sample(2*time.Minute, 12*time.Second, 120), .01, .1, 100},
+		{"alone it still tells the slowest and its size, and no median of the living", nil, sample(2*time.Minute, 12*time.Second, 120), -1, .1, 120},
+		{"a loss of long ago tells nothing of now", nil, sample(time.Hour, 12*time.Second, 120), -1, -1, -1},
 	} {
 		track := newGroupTrack("g", now)
 		if c.live != nil {
@@ -34,7 +34,7 @@ func TestReadSpeed_KeepsTheMemberThatWasLost(t *testing.T) {
 			what string
 			got  *float64
 			want float64
-		}{{"median", r.record, c.wantMedian}, {"slowest", r.recordMax, c.wantMax}} {
+		}{{"median", r.record, c.wantMedian}, {"slowest", r.recordMax, c.wantMax}, {"size", r.perFetch, c.wantSize}} {
 			if (v.got == nil) != (v.want < 0) || v.got != nil && *v.got != v.want {
 				t.Errorf("%s: %s = %v, want %v", c.name, v.what, v.got, v.want)
 			}

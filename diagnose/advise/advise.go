@@ -65,7 +65,10 @@ func one(t Template, v Values, render Renderer) (streamkeeper.Advice, bool) {
 		}
 		a.Do = t.Formula + " (not computed: " + strings.Join(words(missing), ", ") + " not known)"
 	}
-	why, _ := render(t.Why, v.Numbers, v.Strings)
+	why, unknown := render(t.Why, v.Numbers, v.Strings)
+	if len(unknown) > 0 {
+		why = "" // half a reason would say "unknown" where people want a number
+	}
 	a.Why = why
 	if len(missing) > 0 && t.Find != "" {
 		find, _ := render(t.Find, v.Numbers, v.Strings)

@@ -104,3 +104,12 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// A reason with a hole in it is no reason: it would say "unknown" where people want a number.
+func TestRender_LeavesOutAReasonThatIsNotKnown(t *testing.T) {
+	v := Values{Numbers: map[string]float64{"records": 39}, Strings: map[string]string{"group": "orders"}}
+	got := Render([]Template{poll}, v, fill)
+	if len(got) != 1 || got[0].Why != "" || !strings.Contains(got[0].Do, "39") {
+		t.Errorf("got %+v, want the computed advice without a reason", got)
+	}
+}
