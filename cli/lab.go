@@ -81,7 +81,7 @@ func (l *lab) Open(ctx context.Context, s drill.Setup) (*drill.Site, error) {
 	}
 	cluster := fmt.Sprintf("[{name: %s, brokers: [%q], metrics: [%q], events: %q}]", drillCluster, kafka,
 		"http://"+metrics+"/metrics", "http://"+metrics+"/api/v1/broker/events")
-	d, err := startChild("up", "--data", filepath.Join(l.dir, "diagnoser"), "--http-listen", l.httpListen,
+	d, err := startChild(nil, "up", "--data", filepath.Join(l.dir, "diagnoser"), "--http-listen", l.httpListen,
 		"--set", "broker.enabled=false", "--set", "clusters="+cluster, "--set", "log.level=warn")
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (l *lab) Open(ctx context.Context, s drill.Setup) (*drill.Site, error) {
 }
 
 func (l *lab) startBroker(ctx context.Context) error {
-	b, err := startProgramSelf(l.args, "AWS_ACCESS_KEY_ID="+drillKey, "AWS_SECRET_ACCESS_KEY="+drillSecret)
+	b, err := startChild([]string{"AWS_ACCESS_KEY_ID=" + drillKey, "AWS_SECRET_ACCESS_KEY=" + drillSecret}, l.args...)
 	if err != nil {
 		return err
 	}
@@ -105,16 +105,6 @@ func (l *lab) startBroker(ctx context.Context) error {
 	l.broker = b
 	_, err = b.ready(ctx)
 	return err
-}
-
-func startProgramSelf(args []string, env ...string) (*child, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), env...)
-	return startProgram(cmd)
 }
 
 func (l *lab) keepTrack(c *child) {

@@ -34,13 +34,16 @@ type child struct {
 	err   error         // valid once done is closed
 }
 
-// startChild starts this program's own binary. Its standard error goes to a bounded tail.
-func startChild(args ...string) (*child, error) {
+// startChild starts this program's own binary, with more environment than our own where env is given. Its standard
+// error goes to a bounded tail.
+func startChild(env []string, args ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	return startProgram(exec.Command(self, args...))
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), env...)
+	return startProgram(cmd)
 }
 
 func startProgram(cmd *exec.Cmd) (*child, error) {
