@@ -52,7 +52,7 @@ Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 bad usage, 3 could no
 	fl.StringSliceVar(&f.brokers, "brokers", nil, "observe this cluster directly (HOST:PORT, repeatable)")
 	fl.DurationVar(&f.window, "for", 30*time.Second, "how long to observe with --brokers")
 	fl.StringVar(&f.recording, "recording", "", "diagnose a recorded incident (FILE)")
-	fl.StringVar(&f.at, "at", "", "with --recording: the moment to diagnose (RFC 3339); default is its end")
+	fl.StringVar(&f.at, "at", "", "with --recording: the moment to diagnose (RFC 3339); default is its last live tick")
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
 	fl.StringVar(&f.cluster, "cluster", "", "only this cluster")
 	fl.StringVar(&f.group, "group", "", "only this consumer group")

@@ -111,7 +111,7 @@ func (s *system) show(options *web.Options, rulebook *rules.Catalog) {
 	options.Actions = silences{s.doctor.history}
 	options.Rules = rulebookView{rulebook}
 	options.Mounts["/prometheus/"] = s.places.series.Handler()
-	options.Mounts["GET /api/v1/recording"] = recordingHandler(s.places, s.config)
+	options.Mounts["GET /api/v1/recording"] = recordingHandler(s.places, s.config.Diagnose.SLOLag.Duration, loop.Reports)
 	options.Ready = func() error {
 		if len(loop.Reports()) == 0 {
 			return errors.New("the first tick has not run yet")

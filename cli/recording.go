@@ -36,6 +36,7 @@ type recordingMeta struct {
 	From        time.Time `json:"from"`
 	To          time.Time `json:"to"`
 	TickSeconds float64   `json:"tick_seconds"`
+	TickedAt    time.Time `json:"ticked_at"` // of the last live tick inside; a replay ends there unless told otherwise
 	SLOLag      float64   `json:"slo_lag_seconds"`
 	Version     string    `json:"version"`
 }
@@ -50,11 +51,13 @@ type recording struct {
 	truth       []byte // what a drill injected and how the live diagnosis did, as JSON; nil when nobody knows
 }
 
-// record takes what the places hold of a cluster since a time.
-func (p *places) record(ctx context.Context, cluster string, since, to time.Time, tick, slo time.Duration) (recording, error) {
+// record takes what the places hold of a cluster since a time. live is the newest report: the replay keeps its
+// pace and ends on its moment.
+func (p *places) record(ctx context.Context, live streamkeeper.Report, since, to time.Time, slo time.Duration) (recording, error) {
+	cluster := live.Cluster.Name
 	r := recording{meta: recordingMeta{
 		Schema: recordingSchema, Cluster: cluster, From: since.UTC(), To: to.UTC(),
-		TickSeconds: tick.Seconds(), SLOLag: slo.Seconds(), Version: Version(),
+		TickSeconds: live.TickSeconds, TickedAt: live.GeneratedAt.UTC(), SLOLag: slo.Seconds(), Version: Version(),
 	}}
 	r.story = fmt.Sprintf("Cluster %s from %s to %s.\n", cluster, since.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 	r.rounds, r.inventories = p.remembered(cluster, since)
@@ -201,30 +204,25 @@ func parseRecording(in io.Reader) (recording, error) {
 	return r, nil
 }
 
-// recordingHandler serves GET /api/v1/recording?cluster=&since=.
-func recordingHandler(p *places, c Config) http.Handler {
+// recordingHandler serves GET /api/v1/recording?cluster=&since=. reports are the newest ones, one per cluster.
+func recordingHandler(p *places, slo time.Duration, reports func() []streamkeeper.Report) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		now := p.now()
 		since := now.Add(-defaultRecording)
 		if t := req.URL.Query().Get("since"); t != "" {
 			at, err := time.Parse(time.RFC3339, t)
-			if err != nil {
-				http.Error(w, "since: want RFC 3339, as 2026-01-02T15:04:05Z", http.StatusBadRequest)
+			if err != nil || !at.Before(now) {
+				http.Error(w, "since: want a past moment in RFC 3339, as 2026-01-02T15:04:05Z", http.StatusBadRequest)
 				return
 			}
 			since = at
 		}
-		cluster := req.URL.Query().Get("cluster")
-		if cluster == "" {
-			if all := p.world.Clusters(); len(all) == 1 {
-				cluster = all[0]
-			}
-		}
-		if cluster == "" {
-			http.Error(w, "cluster: name one of "+strings.Join(p.world.Clusters(), ", "), http.StatusBadRequest)
+		live, err := reportOf(reports(), req.URL.Query().Get("cluster"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		r, err := p.record(req.Context(), cluster, since, now, c.Diagnose.Tick.Duration, c.Diagnose.SLOLag.Duration)
+		r, err := p.record(req.Context(), live, since, now, slo)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -232,4 +230,22 @@ func recordingHandler(p *places, c Config) http.Handler {
 		w.Header().Set("Content-Type", "application/gzip")
 		_ = r.write(w) // the client has gone; there is nobody to tell
 	})
+}
+
+// reportOf finds a cluster's report; the name may be left out when there is only one.
+func reportOf(reports []streamkeeper.Report, cluster string) (streamkeeper.Report, error) {
+	if cluster == "" && len(reports) == 1 {
+		return reports[0], nil
+	}
+	var names []string
+	for _, r := range reports {
+		if r.Cluster.Name == cluster {
+			return r, nil
+		}
+		names = append(names, r.Cluster.Name)
+	}
+	if len(names) == 0 {
+		return streamkeeper.Report{}, errors.New("no cluster has been looked at yet: try again in some seconds")
+	}
+	return streamkeeper.Report{}, errors.New("cluster: name one of " + strings.Join(names, ", "))
 }

@@ -14,10 +14,13 @@ import (
 )
 
 // replay runs the live tick over a recording, tick by tick, with everything arriving when it arrived. seen is
-// called with each report; the last one at or before `until` is returned.
+// called with each report; the last one, made at `until`, is returned. A zero `until` is the last live tick. The
+// ticks are counted back from there, so that they fall on the moments of the live ones as far as an even pace
+// allows: a tick half an interval aside may fall into a gap that the live diagnosis never saw.
 func (r recording) replay(ctx context.Context, rulebook *rules.Catalog, until time.Time, seen func(streamkeeper.Report)) (streamkeeper.Report, error) {
 	every := time.Duration(r.meta.TickSeconds * float64(time.Second))
-	now := r.meta.From
+	until = r.end(until)
+	now := r.meta.From.Add(until.Sub(r.meta.From) % every)
 	p, err := openPlaces(series.Options{
 		Interval: every, Retention: 1000 * time.Hour, OutOfOrder: 1000 * time.Hour,
 	}, func() time.Time { return now })
@@ -31,9 +34,6 @@ func (r recording) replay(ctx context.Context, rulebook *rules.Catalog, until ti
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: p.series, World: p.world, Events: p.events,
 		Config: diagnose.Config{Interval: every, SLOLag: time.Duration(r.meta.SLOLag * float64(time.Second))},
-	}
-	if until.IsZero() || until.After(r.meta.To) {
-		until = r.meta.To
 	}
 	var last streamkeeper.Report
 	var memory diagnose.Memory
@@ -60,6 +60,17 @@ func (r recording) replay(ctx context.Context, rulebook *rules.Catalog, until ti
 		return last, errors.New("the asked moment lies before the recording")
 	}
 	return last, nil
+}
+
+// end is the moment at which a replay ends.
+func (r recording) end(asked time.Time) time.Time {
+	switch {
+	case !asked.IsZero() && asked.Before(r.meta.To):
+		return asked
+	case asked.IsZero() && r.meta.TickedAt.After(r.meta.From) && r.meta.TickedAt.Before(r.meta.To):
+		return r.meta.TickedAt
+	}
+	return r.meta.To
 }
 
 // observeRecording is `diagnose --recording`.

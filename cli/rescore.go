@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -230,17 +229,12 @@ func rescore(ctx context.Context, p Process, rulebook *rules.Catalog, bundles []
 	return out, nil
 }
 
-// play judges a replay as the live run was judged. The replay ticks at the moments at which the live diagnosis
-// did, as far as an even pace allows.
+// play judges a replay as the live run was judged.
 func (b bundle) play(ctx context.Context, rulebook *rules.Catalog, v variant) (drill.Result, error) {
 	res := b.truth.Unjudged()
 	rec, err := v.change(b.rec, b.truth)
 	if err != nil {
 		return res, err
-	}
-	if last := b.truth.TickedAt; last.After(rec.meta.From) {
-		every := time.Duration(rec.meta.TickSeconds * float64(time.Second))
-		rec.meta.From = rec.meta.From.Add(last.Sub(rec.meta.From) % every)
 	}
 	_, err = rec.replay(ctx, rulebook, b.truth.TickedAt, res.Judge)
 	res.LateTicks = b.truth.LateTicks // a replay is never late; whether the run counts is the live run's
