@@ -195,6 +195,8 @@ func limitOf(r *http.Request) (int, error) {
 }
 
 func decode(w http.ResponseWriter, r *http.Request, into any) error {
+	// The recorder of tests has no deadlines; a real connection does.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readBodyTimeout))
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {

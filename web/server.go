@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,7 @@ import (
 const (
 	maxBody           = 64 << 10 // bytes of a request body of the API's own resources
 	readHeaderTimeout = 10 * time.Second
+	readBodyTimeout   = 30 * time.Second // of the API's own resources
 	shutdownTimeout   = 5 * time.Second
 	maxHeaderBytes    = 64 << 10
 )
@@ -53,7 +55,8 @@ func New(o Options) *Server {
 	s := &Server{o: o}
 	mux := http.NewServeMux()
 	s.routes(mux)
-	s.handler = recovered(o.Logger, mux)
+	// The API has no login on loopback: a page from elsewhere, open in the same browser, must not silence incidents.
+	s.handler = recovered(o.Logger, http.NewCrossOriginProtection().Handler(mux))
 	return s
 }
 
@@ -70,10 +73,26 @@ func (s *Server) routes(mux *http.ServeMux) {
 	for pattern, h := range s.o.Mounts {
 		mux.Handle(pattern, h)
 	}
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "no such resource: "+r.URL.Path+"; see /api/v1/openapi.json")
-	})
+	mux.Handle("/api/", missing(mux))
 	mux.Handle("/", s.ui())
+}
+
+// missing answers a path of the API that is not there, or not with that method.
+func missing(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut} {
+			if _, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); strings.HasPrefix(pattern, method) {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			fail(w, http.StatusNotFound, "no such resource: "+r.URL.Path+"; see /api/v1/openapi.json")
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		fail(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s", r.URL.Path, strings.Join(allowed, " or ")))
+	}
 }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
@@ -136,23 +155,25 @@ func recovered(log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-// ui serves the embedded dashboard; every path without a file is the page itself, whose URL is its state.
+// ui serves the embedded dashboard. Its routes lie in the hash, so every path without a file is an error: a push of
+// logs to a receiver that is not here must not look taken.
 func (s *Server) ui() http.Handler {
 	sub, err := fs.Sub(dist, "ui/dist")
 	if err != nil {
 		panic(err) // the path is a constant of this file
 	}
+	page := http.FileServerFS(sub)
 	if _, err := fs.Stat(sub, "index.html"); err != nil {
-		return http.HandlerFunc(noUI)
+		page = http.HandlerFunc(noUI)
 	}
-	files := http.FileServerFS(sub)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := fs.Stat(sub, trimSlash(r.URL.Path)); err != nil {
-			r = r.Clone(r.Context())
-			r.URL.Path = "/"
+		_, err := fs.Stat(sub, strings.TrimLeft(r.URL.Path, "/"))
+		if read := r.Method == http.MethodGet || r.Method == http.MethodHead; !read || (err != nil && r.URL.Path != "/") {
+			http.Error(w, "nothing here answers "+r.Method+" "+r.URL.Path, http.StatusNotFound)
+			return
 		}
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'")
-		files.ServeHTTP(w, r)
+		page.ServeHTTP(w, r)
 	})
 }
 
@@ -160,14 +181,4 @@ func noUI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintln(w, "This binary was built without the dashboard (Node 20.19 or newer was missing at build time).")
 	fmt.Fprintln(w, "Build it with ./task build. The API is at /api/v1/reports, the text at `streamkeeper diagnose`.")
-}
-
-func trimSlash(p string) string {
-	for len(p) > 0 && p[0] == '/' {
-		p = p[1:]
-	}
-	if p == "" {
-		return "index.html"
-	}
-	return p
 }

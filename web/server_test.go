@@ -70,7 +70,9 @@ func TestAPI_Answers(t *testing.T) {
 		{"an unknown key", "POST", "/api/v1/silences", `{"entiti":"x"}`, 400, "unknown field"},
 		{"a body over the limit", "POST", "/api/v1/silences", `{"entity":"` + strings.Repeat("x", maxBody) + `"}`, 413, "too large"},
 		{"end of a silence", "DELETE", "/api/v1/silences/1", "", 204, ""},
-		{"a bad method", "PUT", "/api/v1/reports", "", 404, "no such resource"},
+		{"a bad method", "PUT", "/api/v1/reports", "", 405, "takes GET"},
+		{"a push to a receiver that is not here is not taken", "POST", "/loki/api/v1/push", "{}", 404, "nothing here answers POST"},
+		{"a path that is no page", "GET", "/v1/metrics", "", 404, "nothing here answers"},
 		{"a bad limit", "GET", "/api/v1/events?limit=0", "", 404, "keeps no events"},
 	} {
 		w := httptest.NewRecorder()
@@ -101,6 +103,16 @@ func TestOpenAPI_NamesEveryRoute(t *testing.T) {
 				t.Errorf("%s %s is documented but not served", method, path)
 			}
 		}
+	}
+}
+
+func TestHandler_RefusesOtherSites(t *testing.T) {
+	r := httptest.NewRequest("POST", "/api/v1/silences", strings.NewReader(`{"entity":"group/orders@local","until":"2026-01-02T13:00:00Z"}`))
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	w := httptest.NewRecorder()
+	server(Options{Actions: &fakeActions{}}).Handler().ServeHTTP(w, r)
+	if w.Code != 403 {
+		t.Errorf("a silence from another site's page: got %d, want 403", w.Code)
 	}
 }
 
