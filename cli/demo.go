@@ -13,9 +13,11 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/cli/drill"
 )
 
-// What the demo waits for after the answer is first given: the evidence that comes a few ticks later.
+// How long the demo waits once the right answer is there: evidence that comes some ticks later makes a probable
+// cause a root cause.
 const (
-	demoSettle = 20 * time.Second
+	demoSure   = 10 * time.Second // as root cause
+	demoUnsure = time.Minute      // worded more carefully
 	demoDrill  = "max_poll_interval_exceeded"
 )
 
@@ -80,9 +82,10 @@ type demo struct {
 	p       Process
 	drill   drill.Drill
 	began   time.Time
-	last    string
+	last    string // the line printed last
 	report  streamkeeper.Report
-	rightAt time.Time
+	rightAt time.Time // since when the right cause is first; zero while it is not
+	sureAt  time.Time // since when it is worded as root cause
 }
 
 func (d *demo) line(text string) {
@@ -111,23 +114,30 @@ func (d *demo) seen(r streamkeeper.Report) {
 	case len(r.Symptoms) > 0:
 		now = "symptom: " + r.Symptoms[0].Text
 	}
-	key := changeKey([]streamkeeper.Report{r}) + fmt.Sprint(len(r.Symptoms))
-	if key != d.last {
-		d.last = key
+	if now != d.last {
+		d.last = now
 		d.line(now)
 	}
 }
 
 // settled ends the fault once the answer has stood for a while.
 func (d *demo) settled(r drill.Result) bool {
-	if !r.Right || d.drill.Benign {
-		d.rightAt = time.Time{}
-		return false
+	right := r.Right && !d.drill.Benign
+	sure := right && d.report.Findings[0].Verdict == streamkeeper.VerdictRootCause
+	now := time.Now()
+	d.rightAt, d.sureAt = holdsSince(d.rightAt, right, now), holdsSince(d.sureAt, sure, now)
+	return right && (now.Sub(d.rightAt) > demoUnsure || sure && now.Sub(d.sureAt) > demoSure)
+}
+
+// holdsSince is from when on something holds without a break; zero while it does not.
+func holdsSince(began time.Time, holds bool, now time.Time) time.Time {
+	switch {
+	case !holds:
+		return time.Time{}
+	case began.IsZero():
+		return now
 	}
-	if d.rightAt.IsZero() {
-		d.rightAt = time.Now()
-	}
-	return time.Since(d.rightAt) > demoSettle
+	return began
 }
 
 func (d *demo) finish(r drill.Result) {
