@@ -83,6 +83,7 @@ type demo struct {
 	drill   drill.Drill
 	began   time.Time
 	last    string // the line printed last
+	key     string // of the report seen last
 	report  streamkeeper.Report
 	rightAt time.Time // since when the right cause is first; zero while it is not
 	sureAt  time.Time // since when it is worded as root cause
@@ -114,10 +115,13 @@ func (d *demo) seen(r streamkeeper.Report) {
 	case len(r.Symptoms) > 0:
 		now = "symptom: " + r.Symptoms[0].Text
 	}
-	if now != d.last {
+	// A symptom's numbers move every tick; that alone is no news.
+	key := changeKey([]streamkeeper.Report{r}) + fmt.Sprint(len(r.Symptoms))
+	if key != d.key && now != d.last {
 		d.last = now
 		d.line(now)
 	}
+	d.key = key
 }
 
 // settled ends the fault once the answer has stood for a while.
