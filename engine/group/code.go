@@ -21,6 +21,15 @@ const (
 	FencedInstanceID          Code = 82
 	GroupSubscribedToTopic    Code = 86
 	StorageError              Code = 56
+
+	// The consumer protocol's (KIP-848).
+	UnsupportedVersion       Code = 35
+	InvalidRequest           Code = 42
+	FencedMemberEpoch        Code = 110
+	UnreleasedInstanceID     Code = 111
+	UnsupportedAssignor      Code = 112
+	StaleMemberEpoch         Code = 113
+	InvalidRegularExpression Code = 128
 )
 
 var codeNames = map[Code]string{
@@ -40,6 +49,13 @@ var codeNames = map[Code]string{
 	FencedInstanceID:          "FENCED_INSTANCE_ID",
 	GroupSubscribedToTopic:    "GROUP_SUBSCRIBED_TO_TOPIC",
 	StorageError:              "KAFKA_STORAGE_ERROR",
+	UnsupportedVersion:        "UNSUPPORTED_VERSION",
+	InvalidRequest:            "INVALID_REQUEST",
+	FencedMemberEpoch:         "FENCED_MEMBER_EPOCH",
+	UnreleasedInstanceID:      "UNRELEASED_INSTANCE_ID",
+	UnsupportedAssignor:       "UNSUPPORTED_ASSIGNOR",
+	StaleMemberEpoch:          "STALE_MEMBER_EPOCH",
+	InvalidRegularExpression:  "INVALID_REGULAR_EXPRESSION",
 }
 
 // String is the code's name in Kafka's protocol.

@@ -1,5 +1,5 @@
-// Package group is the state machine of one consumer group of the classic protocol (JoinGroup, SyncGroup, Heartbeat,
-// LeaveGroup), as Apache Kafka's GroupCoordinator plays it.
+// Package group holds the state machines of one consumer group, as Apache Kafka's GroupCoordinator plays them: Group is
+// the classic protocol (JoinGroup, SyncGroup, Heartbeat, LeaveGroup), Consumer is KIP-848 (ConsumerGroupHeartbeat).
 //
 // It is pure: no clock, no randomness, no I/O, no goroutines, no logging. Time is a parameter of every step, member ids
 // are made by the caller, and timers are a deadline the caller asks for:
@@ -13,8 +13,9 @@
 // Guarantees: every Token given to Join or Sync is answered exactly once, by this or a later step; a generation never
 // decreases; a Group is used by one goroutine at a time (the caller locks).
 //
-// It refuses to: assign partitions (the leader does that in this protocol), keep committed offsets, run the KIP-848
-// protocol, or know what a connection is.
+// They refuse to keep committed offsets, or to know what a connection is. A group is of one protocol at a time: the broker
+// replaces an empty one by one of the other kind; members of both in one group (Kafka's online migration) are refused.
 //
-// Read group.go first, then join.go, rebalance.go and sync.go; static.go is KIP-345.
+// Read group.go first, then join.go, rebalance.go and sync.go; static.go is KIP-345. For KIP-848 read consumer.go,
+// consumer_heartbeat.go and consumer_reconcile.go; assignor.go says who gets what, consumer_records.go how it is stored.
 package group

@@ -6,14 +6,17 @@ import "time"
 type Effects struct {
 	Joins  []JoinReply
 	Syncs  []SyncReply
+	Beats  []HeartbeatReply
 	Events []Event
 	Saves  []Save
 }
 
-// Save asks to persist the group's metadata; the caller reports the outcome with Saved(ID).
+// Save asks to persist the group's metadata; the caller reports the outcome with Saved(ID). Saves are stored in the order
+// they were asked for.
 type Save struct {
 	ID       uint64
-	Snapshot Snapshot
+	Snapshot Snapshot // of a classic group
+	Records  []Record // of a group of the consumer protocol; nil for a classic one
 }
 
 // JoinReply answers a JoinGroup.

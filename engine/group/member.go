@@ -48,10 +48,16 @@ type member struct {
 	skipAssignment             bool // its parked JoinGroup understands skip_assignment (v9)
 	expires                    time.Time
 
-	lastHeartbeat, stableSince, joinedAt time.Time
-	gaps                                 [heartbeatGaps]time.Duration
-	gapCount                             int
-	lastGapFrom                          time.Time // previous Heartbeat request; zero after a join
+	pulse
+	stableSince, joinedAt time.Time
+}
+
+// pulse is a member's signs of life.
+type pulse struct {
+	lastHeartbeat time.Time
+	gaps          [heartbeatGaps]time.Duration
+	gapCount      int
+	lastGapFrom   time.Time // previous Heartbeat request; zero after a join
 }
 
 // parked is a request that waits for an answer.
@@ -97,7 +103,7 @@ func (m *member) topics() []string {
 }
 
 // beat notes a sign of life. Only Heartbeat requests make gaps: joins and syncs come at other intervals.
-func (m *member) beat(now time.Time, heartbeat bool) {
+func (m *pulse) beat(now time.Time, heartbeat bool) {
 	m.lastHeartbeat = now
 	if !heartbeat {
 		m.lastGapFrom = time.Time{}
@@ -110,7 +116,7 @@ func (m *member) beat(now time.Time, heartbeat bool) {
 	m.lastGapFrom = now
 }
 
-func (m *member) heartbeatInterval() time.Duration {
+func (m *pulse) heartbeatInterval() time.Duration {
 	n := min(m.gapCount, heartbeatGaps)
 	if n < 2 {
 		return 0

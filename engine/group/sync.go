@@ -148,22 +148,31 @@ func (g *Group) compareOwners(now time.Time) {
 		return
 	}
 	owners := g.currentOwners()
+	g.out.Events = append(g.out.Events, moves(g.owners, owners, Event{
+		Kind: AssignmentChanged, At: now, Generation: g.generation, Size: len(g.members),
+	})...)
+	g.owners = owners
+}
+
+// moves lists what changed from one table of owners to another, as events like e.
+func moves(from, to map[TopicPartition]string, e Event) (events []Event) {
 	var changed []TopicPartition
-	for tp, key := range owners {
-		if g.owners[tp] != key {
+	for tp, key := range to {
+		if from[tp] != key {
 			changed = append(changed, tp)
 		}
 	}
-	for tp := range g.owners {
-		if _, ok := owners[tp]; !ok {
+	for tp := range from {
+		if _, ok := to[tp]; !ok {
 			changed = append(changed, tp)
 		}
 	}
 	slices.SortFunc(changed, ComparePartitions)
 	for _, tp := range changed[:min(len(changed), maxAssignmentEvents)] {
-		g.emit(Event{Kind: AssignmentChanged, At: now, Partition: tp, From: g.owners[tp], To: owners[tp]})
+		e.Partition, e.From, e.To = tp, from[tp], to[tp]
+		events = append(events, e)
 	}
-	g.owners = owners
+	return events
 }
 
 func (g *Group) currentOwners() map[TopicPartition]string {
