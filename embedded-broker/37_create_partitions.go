@@ -32,7 +32,7 @@ func (b *Broker) addPartitions(t kmsg.CreatePartitionsRequestTopic, dry bool) er
 	case !ok:
 		return fail(codeUnknownTopic, "topic %s does not exist", t.Topic)
 	case t.Count <= topic.Partitions:
-		return fail(codeInvalidPartitions, "topic %s has %d partitions already; partitions can only be added", t.Topic, topic.Partitions)
+		return fail(codeInvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Topic, topic.Partitions, t.Count)
 	case t.Assignment != nil && len(t.Assignment) != int(t.Count-topic.Partitions):
 		return fail(codeInvalidAssignment, "%d assignments for %d new partitions", len(t.Assignment), t.Count-topic.Partitions)
 	}

@@ -19,7 +19,7 @@ import (
 // The errors of this package; the engine re-exports them under its own names.
 var (
 	ErrUnknownTopic      = errors.New("unknown topic")
-	ErrTopicExists       = errors.New("topic exists")
+	ErrTopicExists       = errors.New("already exists")
 	ErrInvalidTopic      = errors.New("invalid topic")
 	ErrInvalidConfig     = errors.New("invalid config")
 	ErrInvalidPartitions = errors.New("invalid partition count")
