@@ -12,6 +12,7 @@ import (
 //	offset value  int16 version 3 · int64 offset · int32 leader epoch · metadata · int64 commit time
 //	              (versions 0 to 2 are read too: no leader epoch, version 1 with an expiry)
 //	group key     int16 version 2 · group
+//	record keys   int16 version 3, 5, 6, 7 or 8 · group · more: groups of the consumer protocol; kept as they are
 //	strings       int16 length, bytes
 const (
 	offsetKeyVersion   = 1
@@ -80,6 +81,8 @@ type groupKey struct {
 	group  string
 	offset OffsetKey
 	isMeta bool
+	// isRecord is a record of a group of the consumer protocol; engine/group knows what it says.
+	isRecord bool
 }
 
 func decodeGroupKey(b []byte) (groupKey, bool) {
@@ -91,6 +94,9 @@ func decodeGroupKey(b []byte) (groupKey, bool) {
 	case groupKeyVersion:
 		k := groupKey{group: f.str(), isMeta: true}
 		return k, !f.bad && len(f.b) == 0
+	case 3, 5, 6, 7, 8:
+		k := groupKey{group: f.str(), isRecord: true}
+		return k, !f.bad
 	}
 	return groupKey{}, false
 }

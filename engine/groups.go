@@ -24,14 +24,20 @@ type groupTable struct {
 	mu      sync.RWMutex
 	offsets map[string]map[OffsetKey]CommittedOffset
 	groups  map[string][]byte
+	records map[string]map[string][]byte // of groups of the consumer protocol, by group and key
 	// What changed since the index was written last.
 	dirtyOffsets map[string]map[OffsetKey]struct{}
 	dirtyGroups  map[string]struct{}
+	dirtyRecords map[string]map[string]struct{}
 }
 
 func (g *groupTable) load(d *index.DB) error {
 	g.offsets, g.groups = map[string]map[OffsetKey]CommittedOffset{}, map[string][]byte{}
 	g.dirtyOffsets, g.dirtyGroups = map[string]map[OffsetKey]struct{}{}, map[string]struct{}{}
+	g.records, g.dirtyRecords = map[string]map[string][]byte{}, map[string]map[string]struct{}{}
+	if err := d.GroupRecords(func(group, key string, v []byte) { nest(g.records, group, key, v) }); err != nil {
+		return err
+	}
 	err := d.Offsets(func(group, topic string, partition int32, v []byte) {
 		if c, ok := decodeOffsetValue(v); ok {
 			put(g.offsets, group, OffsetKey{topic, partition}, c)
@@ -43,9 +49,11 @@ func (g *groupTable) load(d *index.DB) error {
 	return d.Groups(func(group string, v []byte) { g.groups[group] = v })
 }
 
-func put[V any](m map[string]map[OffsetKey]V, group string, k OffsetKey, v V) {
+func put[V any](m map[string]map[OffsetKey]V, group string, k OffsetKey, v V) { nest(m, group, k, v) }
+
+func nest[K comparable, V any](m map[string]map[K]V, group string, k K, v V) {
 	if m[group] == nil {
-		m[group] = map[OffsetKey]V{}
+		m[group] = map[K]V{}
 	}
 	m[group][k] = v
 }
@@ -93,6 +101,8 @@ func (g *groupTable) applyRecord(r batch.Record) {
 	case !ok:
 	case k.isMeta:
 		g.setGroup(k.group, slices.Clone(r.Value))
+	case k.isRecord:
+		g.setRecord(k.group, string(r.Key), slices.Clone(r.Value))
 	case r.Value == nil:
 		g.set(k.group, k.offset, nil)
 	default:
@@ -118,6 +128,12 @@ func (g *groupTable) save(c *index.Change) {
 	for group := range g.dirtyGroups {
 		c.SetGroup(group, g.groups[group])
 	}
+	for group, keys := range g.dirtyRecords {
+		for k := range keys {
+			c.SetGroupRecord(group, k, g.records[group][k])
+		}
+	}
+	clear(g.dirtyRecords)
 	clear(g.dirtyOffsets)
 	clear(g.dirtyGroups)
 }
@@ -150,6 +166,9 @@ func (e *Engine) DeleteOffsets(ctx context.Context, group string, keys []OffsetK
 // DeleteGroup forgets a group's metadata and offsets; it is durable on return.
 func (e *Engine) DeleteGroup(ctx context.Context, group string) error {
 	records := []batch.Record{{Timestamp: e.now(), Key: groupKeyBytes(group)}}
+	for k := range e.LoadGroupRecords(group) {
+		records = append(records, batch.Record{Timestamp: e.now(), Key: []byte(k)})
+	}
 	for k := range e.CommittedOffsets(group) {
 		records = append(records, batch.Record{Timestamp: e.now(), Key: offsetKeyBytes(group, k)})
 	}

@@ -493,10 +493,15 @@ func TestGroups_KafkasBytes(t *testing.T) {
 	if err := <-saved; err != nil {
 		t.Fatal(err)
 	}
+	record := engine.GroupRecord{Key: []byte("\x00\x03\x00\x07billing"), Value: []byte("epoch")}
+	e.SaveGroupRecords("billing", []engine.GroupRecord{record}, func(err error) { saved <- err })
+	if err := <-saved; err != nil {
+		t.Fatal(err)
+	}
 	// "billing".hashCode() is -109829509 in Java; (that & 0x7fffffff) % 50 = 39.
 	p := partition(t, e, engine.OffsetsTopic, 39)
 	r, err := p.Read(context.Background(), 0, 1<<20)
-	if err != nil || r.Records != 3 {
+	if err != nil || r.Records != 4 {
 		t.Fatalf("%d records, %v", r.Records, err)
 	}
 	found := false
@@ -520,6 +525,9 @@ func TestGroups_KafkasBytes(t *testing.T) {
 		if gs := fmt.Sprint(e.GroupsWithOffsets()); gs != "[billing other]" || string(e.LoadGroups()["billing"]) != "metadata" {
 			t.Fatal(gs, e.LoadGroups())
 		}
+		if got := e.LoadGroupRecords("billing"); len(got) != 1 || string(got[string(record.Key)]) != "epoch" || fmt.Sprint(e.GroupsWithRecords()) != "[billing]" {
+			t.Fatal(got)
+		}
 	}
 	check()
 	closeEngine(t, e)
@@ -536,7 +544,7 @@ func TestGroups_KafkasBytes(t *testing.T) {
 	}
 	closeEngine(t, e)
 	e = open(t, options(fs, store))
-	if gs := fmt.Sprint(e.GroupsWithOffsets()); gs != "[other]" || len(e.LoadGroups()) != 0 {
+	if gs := fmt.Sprint(e.GroupsWithOffsets()); gs != "[other]" || len(e.LoadGroups()) != 0 || len(e.GroupsWithRecords()) != 0 {
 		t.Fatal(gs, e.LoadGroups())
 	}
 	closeEngine(t, e)

@@ -100,6 +100,12 @@ func (c *Change) SetTier(key string, rec []byte) { c.text('t', key, rec) }
 // SetGroup stores a group's metadata; nil forgets the group.
 func (c *Change) SetGroup(group string, v []byte) { c.text('g', group, v) }
 
+// SetGroupRecord stores a record of a group by its key; nil forgets it.
+func (c *Change) SetGroupRecord(group, key string, v []byte) {
+	k := binary.AppendUvarint(nil, uint64(len(group)))
+	c.text('r', string(append(append(k, group...), key...)), v)
+}
+
 // SetOffset stores a committed offset; nil forgets it.
 func (c *Change) SetOffset(group, topic string, partition int32, v []byte) {
 	c.text('o', offsetKey(group, topic, partition), v)
@@ -157,6 +163,18 @@ func (d *DB) TierRecords(fn func(key string, rec []byte)) error {
 // Groups calls fn for each group's metadata.
 func (d *DB) Groups(fn func(group string, v []byte)) error {
 	return d.texts('g', func(k string, v []byte) error { fn(k, v); return nil })
+}
+
+// GroupRecords calls fn for each record of a group.
+func (d *DB) GroupRecords(fn func(group, key string, v []byte)) error {
+	return d.texts('r', func(k string, v []byte) error {
+		n, w := binary.Uvarint([]byte(k))
+		if w <= 0 || n > uint64(len(k)-w) {
+			return fmt.Errorf("group record key %q: %w", k, errRow)
+		}
+		fn(k[w:w+int(n)], k[w+int(n):], v)
+		return nil
+	})
 }
 
 // Offsets calls fn for each committed offset.

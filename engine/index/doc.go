@@ -18,6 +18,7 @@
 //	t key                     last tier record of a key
 //	o group topic partition   committed offset
 //	g group                   group metadata
+//	r group key               one record of a group of the consumer protocol
 //
 // The package refuses to know topics, to read payloads and to decide what is recycled.
 //

@@ -136,6 +136,8 @@ func TestRows_RoundTrip(t *testing.T) {
 	c.SetTier("dead", nil)
 	c.SetGroup("g\x00h", []byte{})
 	c.SetOffset("g\x00h", "topic", 3, []byte("o"))
+	c.SetGroupRecord("g\x00h", "key", []byte("r"))
+	c.SetGroupRecord("g\x00h", "dead", nil)
 	if err := c.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -163,10 +165,13 @@ func TestRows_RoundTrip(t *testing.T) {
 	if err := d.Groups(func(g string, v []byte) { texts["g"] = g }); err != nil {
 		t.Fatal(err)
 	}
+	if err := d.GroupRecords(func(g, k string, v []byte) { texts["r"+g+k] = string(v) }); err != nil {
+		t.Fatal(err)
+	}
 	if err := d.TierRecords(func(k string, v []byte) { texts["t"+k] = string(v) }); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"o": "o", "g": "g\x00h", "tk": "v"}, texts); diff != "" {
+	if diff := cmp.Diff(map[string]string{"o": "o", "g": "g\x00h", "rg\x00hkey": "r", "tk": "v"}, texts); diff != "" {
 		t.Fatal(diff)
 	}
 	c = d.Change()

@@ -94,6 +94,8 @@ var brokerConfigs = table(
 	number("group.min.session.timeout.ms", TypeInt, "6000", 1, "Smallest session timeout a member may ask for."),
 	number("group.max.session.timeout.ms", TypeInt, "1800000", 1, "Largest session timeout a member may ask for."),
 	number("group.initial.rebalance.delay.ms", TypeInt, "3000", 0, "How long the first rebalance of an empty group waits for members."),
+	number("group.consumer.session.timeout.ms", TypeInt, "45000", 300, "How long a member of a KIP-848 group may be silent."),
+	number("group.consumer.heartbeat.interval.ms", TypeInt, "5000", 100, "How often members of a KIP-848 group are told to speak."),
 	number("offsets.retention.minutes", TypeInt, "10080", 1, "How long offsets of an empty group are kept."),
 )
 

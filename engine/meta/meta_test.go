@@ -3,6 +3,8 @@ package meta
 import (
 	"crypto/rand"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,13 +143,60 @@ func TestStore_RefusesMistakes(t *testing.T) {
 	_, err = s.SetConfigs("a", nil, []string{"nonsense"})
 	f("unset unknown", ErrInvalidConfig, err)
 	f("broker config", ErrInvalidConfig, s.SetBroker(map[string]string{"retention.ms": "1"}, nil))
+	f("unknown group config", ErrInvalidConfig, s.SetResource(GroupResource, "g", map[string]string{"retention.ms": "1"}, nil))
+	f("unset unknown", ErrInvalidConfig, s.SetResource(GroupResource, "g", nil, []string{"retention.ms"}))
+	f("no name", ErrInvalidConfig, s.SetResource(GroupResource, "", map[string]string{"consumer.session.timeout.ms": "5000"}, nil))
+	f("no kind", ErrInvalidConfig, s.SetResource("socks", "g", map[string]string{"consumer.session.timeout.ms": "5000"}, nil))
+	f("too long", ErrInvalidConfig, s.SetResource(ClientMetricsResource, "m", map[string]string{"metrics": strings.Repeat("x", 5000)}, nil))
 	if n := len(s.Snapshot().Topics); n != 1 {
 		t.Fatalf("%d topics after refusals", n)
 	}
 }
 
+func TestResources_SurviveAndAreForgotten(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	if err := fs.MkdirAll("meta", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	root, err := fs.OpenDir("/")
+	if err != nil || root.Sync() != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, fs)
+	set := func(kind, name, config, value string) {
+		t.Helper()
+		if err := s.SetResource(kind, name, map[string]string{config: value}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version := s.Snapshot().Version()
+	set(GroupResource, "g", "consumer.session.timeout.ms", "9000")
+	set(ClientMetricsResource, "g", "interval.ms", "1000")
+	set(ClientMetricsResource, "h", "metrics", "*")
+	if s.Snapshot().Version() != version {
+		t.Error("a config makes other topics")
+	}
+	if _, err := s.CreateTopic("t", 1, nil, false); err != nil || s.Snapshot().Version() == version {
+		t.Errorf("a topic makes no other version: %v", err)
+	}
+	s = openStore(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+	snap := s.Snapshot()
+	if got := snap.Resource(GroupResource, "g")["consumer.session.timeout.ms"]; got != "9000" {
+		t.Errorf("after a crash the group's timeout is %q", got)
+	}
+	if got := snap.ResourceNames(ClientMetricsResource); !slices.Equal(got, []string{"g", "h"}) {
+		t.Errorf("after a crash there are %v", got)
+	}
+	if err := s.SetResource(ClientMetricsResource, "h", nil, []string{"metrics"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Snapshot().ResourceNames(ClientMetricsResource); !slices.Equal(got, []string{"g"}) {
+		t.Errorf("one without configs is kept: %v", got)
+	}
+}
+
 func TestConfigs_DefaultsAreValid(t *testing.T) {
-	for _, defs := range []map[string]ConfigDef{topicConfigs, brokerConfigs} {
+	for _, defs := range []map[string]ConfigDef{topicConfigs, brokerConfigs, groupConfigs, clientMetricsConfigs} {
 		for name, d := range defs {
 			if d.Default == "" {
 				continue

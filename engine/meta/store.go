@@ -57,20 +57,27 @@ type state struct {
 type Snapshot struct {
 	Topics []*Topic // sorted by name
 	Broker map[string]string
-	byName map[string]*Topic
-	byID   map[ID]*Topic
+	// Resources are the configs of groups and of client metrics subscriptions: kind/name → config → value.
+	Resources map[string]map[string]string
+	version   uint64 // of the topics
+	byName    map[string]*Topic
+	byID      map[ID]*Topic
 }
 
 // Topic looks a topic up by name.
 func (s *Snapshot) Topic(name string) (*Topic, bool) { t, ok := s.byName[name]; return t, ok }
 
+// Version differs between two snapshots of this process whose topics differ.
+func (s *Snapshot) Version() uint64 { return s.version }
+
 // TopicByID looks a topic up by id.
 func (s *Snapshot) TopicByID(id ID) (*Topic, bool) { t, ok := s.byID[id]; return t, ok }
 
-// The keys: one row of counters, one of cluster configs, one per topic.
+// The keys: one row of counters, one of cluster configs, one of other resources' configs, one per topic.
 var (
-	stateKey  = []byte("state")
-	brokerKey = []byte("broker")
+	stateKey     = []byte("state")
+	brokerKey    = []byte("broker")
+	resourcesKey = []byte("resources")
 )
 
 const (
@@ -99,11 +106,14 @@ func Open(o Options) (*Store, error) {
 }
 
 func (s *Store) load() error {
-	snap := &Snapshot{Broker: map[string]string{}, byName: map[string]*Topic{}, byID: map[ID]*Topic{}}
+	snap := &Snapshot{Broker: map[string]string{}, Resources: map[string]map[string]string{}, version: 1, byName: map[string]*Topic{}, byID: map[ID]*Topic{}}
 	if _, err := s.get(stateKey, &s.node); err != nil {
 		return err
 	}
 	if _, err := s.get(brokerKey, &snap.Broker); err != nil {
+		return err
+	}
+	if _, err := s.get(resourcesKey, &snap.Resources); err != nil {
 		return err
 	}
 	topics, err := s.topics(topicPrefix)
@@ -255,7 +265,10 @@ func (s *Store) Close() error {
 // publish replaces, adds (old nil) or removes (t nil) a topic in a new snapshot.
 func (s *Store) publish(old, t *Topic) {
 	cur := s.cur.Load()
-	next := &Snapshot{Broker: cur.Broker, byName: maps.Clone(cur.byName), byID: maps.Clone(cur.byID), Topics: slices.Clone(cur.Topics)}
+	next := &Snapshot{
+		Broker: cur.Broker, Resources: cur.Resources, version: cur.version + 1,
+		byName: maps.Clone(cur.byName), byID: maps.Clone(cur.byID), Topics: slices.Clone(cur.Topics),
+	}
 	byName := func(a *Topic, name string) int { return strings.Compare(a.Name, name) }
 	if old != nil {
 		i, _ := slices.BinarySearchFunc(next.Topics, old.Name, byName)
