@@ -46,6 +46,7 @@ type Report struct {
 
 // Reports is the envelope of `diagnose -o json` and GET /api/v1/reports.
 type Reports struct {
-	Schema  string   `json:"schema"`
-	Reports []Report `json:"reports"`
+	Schema    string     `json:"schema"`
+	Reports   []Report   `json:"reports"`
+	Incidents []Incident `json:"incidents,omitzero"` // of a span of time, where one was asked for; nil otherwise
 }

@@ -27,7 +27,7 @@ type diagnoseFlags struct {
 	recording                                     string
 	window                                        time.Duration
 	watch                                         bool
-	at                                            string
+	at, since                                     pastMoment
 	rules                                         []string
 }
 
@@ -39,11 +39,14 @@ func diagnoseCommand(p Process) *cobra.Command {
 		Long: `One-click diagnosis: the answer first, then why, then what to do.
 
 It asks a running server (--server), observes a Kafka-protocol cluster itself for a while
-(--brokers, read-only), or reads a recording (--recording).
+(--brokers, read-only), or reads a recording (--recording). --at asks what it was at a past moment, --since
+lists the incidents of a span of time beside the answer.
 
 Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 bad usage, 3 could not observe.`,
 		Example: `  streamkeeper diagnose
   streamkeeper diagnose --brokers kafka:9092 --for 60s
+  streamkeeper diagnose --since 12h                        # what happened at night?
+  streamkeeper diagnose --at 2026-01-02T03:00:00Z          # and what was it then?
   streamkeeper diagnose --recording incident.txtar -o markdown`,
 		RunE: func(c *cobra.Command, _ []string) error { return runDiagnose(c.Context(), p, f, c) },
 	}
@@ -52,15 +55,21 @@ Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 bad usage, 3 could no
 	fl.StringSliceVar(&f.brokers, "brokers", nil, "observe this cluster directly (HOST:PORT, repeatable)")
 	fl.DurationVar(&f.window, "for", 30*time.Second, "how long to observe with --brokers")
 	fl.StringVar(&f.recording, "recording", "", "diagnose a recorded incident (FILE)")
-	fl.StringVar(&f.at, "at", "", "with --recording: the moment to diagnose (RFC 3339); default is its last live tick")
+	fl.Var(&f.at, "at", "a past moment to diagnose, of --server or --recording: RFC 3339, or how long ago (90m)")
+	fl.Var(&f.since, "since", "list the server's incidents since then: RFC 3339, or how long ago (12h)")
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
 	fl.StringVar(&f.cluster, "cluster", "", "only this cluster")
 	fl.StringVar(&f.group, "group", "", "only this consumer group")
 	fl.StringVar(&f.topic, "topic", "", "only this topic")
 	fl.StringVar(&f.failOn, "fail-on", "warning", "exit 1 at or above this severity: info, warning, critical or never")
 	fl.BoolVar(&f.watch, "watch", false, "go on and print every change (with --server)")
-	fl.StringArrayVar(&f.rules, "rules", nil, "folder with more rules (repeatable; with --brokers and --recording)")
+	fl.StringArrayVar(&f.rules, "rules", nil, "folder with more rules (repeatable; with --brokers, --recording and --at)")
 	c.MarkFlagsMutuallyExclusive("brokers", "recording", "watch")
+	for _, alone := range []string{"brokers", "watch"} {
+		c.MarkFlagsMutuallyExclusive(alone, "at")
+		c.MarkFlagsMutuallyExclusive(alone, "since")
+	}
+	c.MarkFlagsMutuallyExclusive("recording", "since")
 	return c
 }
 
@@ -70,9 +79,6 @@ func (f diagnoseFlags) check() error {
 	}
 	if !slices.Contains([]string{"info", "warning", "critical", "never"}, f.failOn) {
 		return fmt.Errorf("--fail-on %q: want info, warning, critical or never", f.failOn)
-	}
-	if f.at != "" && f.recording == "" {
-		return errors.New("--at goes with --recording")
 	}
 	return nil
 }
@@ -88,11 +94,18 @@ func runDiagnose(ctx context.Context, p Process, f diagnoseFlags, c *cobra.Comma
 	if err != nil {
 		return err
 	}
-	reports = narrow(reports, f)
-	if err := printReports(p, f.output, reports); err != nil {
+	answer := streamkeeper.Reports{Schema: streamkeeper.ReportsSchema, Reports: narrow(reports, f)}
+	if !f.since.at.IsZero() {
+		incidents, err := fetchIncidents(ctx, f.server, f.cluster, f.since.at)
+		if err != nil {
+			return err
+		}
+		answer.Incidents = slices.DeleteFunc(incidents, func(i streamkeeper.Incident) bool { return !f.concerns(i.Root.Entity) })
+	}
+	if err := printAnswer(p, f, answer); err != nil {
 		return err
 	}
-	return verdictOf(reports, f.failOn)
+	return verdictOf(answer.Reports, f.failOn)
 }
 
 func observe(ctx context.Context, p Process, f diagnoseFlags) ([]streamkeeper.Report, error) {
@@ -101,6 +114,8 @@ func observe(ctx context.Context, p Process, f diagnoseFlags) ([]streamkeeper.Re
 		return observeBrokers(ctx, p, f)
 	case f.recording != "":
 		return observeRecording(ctx, p, f)
+	case !f.at.at.IsZero():
+		return observePast(ctx, p, f)
 	default:
 		return fetchReports(ctx, f.server, f.cluster)
 	}
@@ -109,31 +124,13 @@ func observe(ctx context.Context, p Process, f diagnoseFlags) ([]streamkeeper.Re
 // fetchReports asks a running server. A server that has not ticked yet answers with no reports, which
 // is "could not observe".
 func fetchReports(ctx context.Context, server, cluster string) ([]streamkeeper.Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	address := baseURL(server) + "/api/v1/reports"
+	address := "/api/v1/reports"
 	if cluster != "" {
 		address += "?cluster=" + url.QueryEscape(cluster)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	body, err := ask(ctx, server, address)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--server %q: %w", server, err))
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, blind(explainDial(server, err))
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReports))
-	if err != nil {
-		return nil, blind(fmt.Errorf("read the reports: %w", err))
-	}
-	if resp.StatusCode != http.StatusOK {
-		var e struct {
-			Error string `json:"error"`
-		}
-		_ = json.Unmarshal(body, &e)
-		return nil, blind(fmt.Errorf("%s answered %s: %s", server, resp.Status, e.Error))
+		return nil, err
 	}
 	var out streamkeeper.Reports
 	if err := json.Unmarshal(body, &out); err != nil {
@@ -146,6 +143,33 @@ func fetchReports(ctx context.Context, server, cluster string) ([]streamkeeper.R
 		return nil, blind(fmt.Errorf("%s has no report yet: its first tick has not run; try again in some seconds", server))
 	}
 	return out.Reports, nil
+}
+
+// ask reads one resource of a running server.
+func ask(ctx context.Context, server, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL(server)+path, nil)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--server %q: %w", server, err))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, blind(explainDial(server, err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReports))
+	if err != nil {
+		return nil, blind(fmt.Errorf("read the answer of %s: %w", server, err))
+	}
+	if resp.StatusCode != http.StatusOK {
+		var e struct {
+			Error string `json:"error"`
+		}
+		_ = json.Unmarshal(body, &e)
+		return nil, blind(fmt.Errorf("%s answered %s: %s", server, resp.Status, e.Error))
+	}
+	return body, nil
 }
 
 func baseURL(server string) string {
@@ -171,34 +195,39 @@ func narrow(reports []streamkeeper.Report, f diagnoseFlags) []streamkeeper.Repor
 			continue
 		}
 		if f.group != "" || f.topic != "" {
-			keep := func(e streamkeeper.Entity) bool {
-				switch e.Kind {
-				case streamkeeper.KindGroup:
-					return f.group == "" || e.Name == f.group
-				case streamkeeper.KindTopic:
-					return f.topic == "" || e.Name == f.topic
-				}
-				return true // a broker or a store may be why
-			}
-			r.Findings = slices.DeleteFunc(slices.Clone(r.Findings), func(x streamkeeper.Finding) bool { return !keep(x.Entity) })
-			r.Symptoms = slices.DeleteFunc(slices.Clone(r.Symptoms), func(x streamkeeper.Symptom) bool { return !keep(x.Entity) })
+			r.Findings = slices.DeleteFunc(slices.Clone(r.Findings), func(x streamkeeper.Finding) bool { return !f.concerns(x.Entity) })
+			r.Symptoms = slices.DeleteFunc(slices.Clone(r.Symptoms), func(x streamkeeper.Symptom) bool { return !f.concerns(x.Entity) })
 		}
 		out = append(out, r)
 	}
 	return out
 }
 
-func printReports(p Process, output string, reports []streamkeeper.Report) error {
-	switch output {
+// concerns reports whether an entity is what --group and --topic ask for, or may be why that suffers.
+func (f diagnoseFlags) concerns(e streamkeeper.Entity) bool {
+	switch e.Kind {
+	case streamkeeper.KindGroup:
+		return f.group == "" || e.Name == f.group
+	case streamkeeper.KindTopic:
+		return f.topic == "" || e.Name == f.topic
+	}
+	return true // a broker or a store may be why
+}
+
+func printAnswer(p Process, f diagnoseFlags, a streamkeeper.Reports) error {
+	switch f.output {
 	case "json":
 		e := json.NewEncoder(p.Stdout)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
-		return e.Encode(streamkeeper.Reports{Schema: streamkeeper.ReportsSchema, Reports: reports})
+		return e.Encode(a)
 	case "markdown":
-		writeMarkdown(p.Stdout, reports)
+		writeMarkdown(p.Stdout, a.Reports)
 	default:
-		writeReports(p.Stdout, reports, p.painter())
+		writeReports(p.Stdout, a.Reports, p.painter())
+	}
+	if a.Incidents != nil {
+		writeIncidents(p.Stdout, a.Incidents, f.since.at, f.output, p.painter())
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -233,7 +234,7 @@ func (l *lab) Record(ctx context.Context, since time.Time, r *drill.Result) (str
 	path := l.path(*r, ".txtar.gz")
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := fetchRecording(ctx, l.site.Diagnose, l.site.Cluster, since, path); err != nil {
+	if err := fetchRecording(ctx, l.site.Diagnose, l.site.Cluster, since, time.Time{}, path); err != nil {
 		return "", err
 	}
 	rec, err := readRecording(path)
@@ -262,9 +263,13 @@ func (l *lab) saveResult(r drill.Result) error {
 	return os.WriteFile(l.path(r, ".json"), append(b, '\n'), 0o644)
 }
 
-// fetchRecording downloads a recording from a running server.
-func fetchRecording(ctx context.Context, server, cluster string, since time.Time, path string) error {
-	address := fmt.Sprintf("%s/api/v1/recording?cluster=%s&since=%s", baseURL(server), cluster, since.UTC().Format(time.RFC3339))
+// fetchRecording downloads a recording from a running server; a zero until is now.
+func fetchRecording(ctx context.Context, server, cluster string, since, until time.Time, path string) error {
+	q := url.Values{"cluster": {cluster}, "since": {since.UTC().Format(time.RFC3339)}}
+	if !until.IsZero() {
+		q.Set("until", until.UTC().Format(time.RFC3339Nano))
+	}
+	address := baseURL(server) + "/api/v1/recording?" + q.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err

@@ -101,13 +101,13 @@ func sameBut(a, b streamkeeper.Inventory) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// remembered returns what came since a time, and the newest inventory of each source before it.
-func (p *places) remembered(cluster string, since time.Time) ([]round, []streamkeeper.Inventory) {
+// remembered returns what came from since to to, and the newest inventory of each source before it.
+func (p *places) remembered(cluster string, since, to time.Time) ([]round, []streamkeeper.Inventory) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var rounds []round
 	for _, r := range p.rounds {
-		if r.Watermark.Cluster == cluster && !r.At.Before(since) {
+		if r.Watermark.Cluster == cluster && !r.At.Before(since) && !r.At.After(to) {
 			rounds = append(rounds, r)
 		}
 	}
@@ -115,7 +115,7 @@ func (p *places) remembered(cluster string, since time.Time) ([]round, []streamk
 	before := map[string]streamkeeper.Inventory{}
 	for _, inv := range p.inventories {
 		switch {
-		case inv.Cluster.Name != cluster:
+		case inv.Cluster.Name != cluster || inv.At.After(to):
 		case inv.At.Before(since):
 			inv.At = since
 			before[inv.Source] = inv

@@ -10,7 +10,8 @@ import (
 
 func recordCommand(p Process) *cobra.Command {
 	var server, cluster, out string
-	var since time.Duration
+	var since, until pastMoment
+	since.at = time.Now().Add(-defaultRecording)
 	c := &cobra.Command{
 		Use:   "record",
 		Short: "Save what was seen around an incident to a file",
@@ -20,7 +21,7 @@ topics and groups, and no records.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
 			defer cancel()
-			if err := fetchRecording(ctx, server, cluster, time.Now().Add(-since), out); err != nil {
+			if err := fetchRecording(ctx, server, cluster, since.at, until.at, out); err != nil {
 				return blind(err)
 			}
 			_, err := fmt.Fprintln(p.Stdout, out)
@@ -29,7 +30,8 @@ topics and groups, and no records.`,
 	}
 	c.Flags().StringVar(&server, "server", "127.0.0.1:8080", "address of a running `streamkeeper up`")
 	c.Flags().StringVar(&cluster, "cluster", "", "the cluster; may be left out when there is only one")
-	c.Flags().DurationVar(&since, "since", defaultRecording, "how far back")
+	c.Flags().Var(&since, "since", "from when: how long ago (10m) or a moment (RFC 3339)")
+	c.Flags().Var(&until, "until", "to when, likewise; left out, now")
 	c.Flags().StringVar(&out, "out", "recording.txtar.gz", "the file to write")
 	return c
 }

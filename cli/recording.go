@@ -36,7 +36,7 @@ type recordingMeta struct {
 	From        time.Time `json:"from"`
 	To          time.Time `json:"to"`
 	TickSeconds float64   `json:"tick_seconds"`
-	TickedAt    time.Time `json:"ticked_at"` // of the last live tick inside; a replay ends there unless told otherwise
+	TickedAt    time.Time `json:"ticked_at"` // of the newest live tick, if inside; a replay ends there unless told otherwise
 	SLOLag      float64   `json:"slo_lag_seconds"`
 	Version     string    `json:"version"`
 }
@@ -52,15 +52,18 @@ type recording struct {
 }
 
 // record takes what the places hold of a cluster since a time. live is the newest report: the replay keeps its
-// pace and ends on its moment.
+// pace and, unless the recording ends before, its moment.
 func (p *places) record(ctx context.Context, live streamkeeper.Report, since, to time.Time, slo time.Duration) (recording, error) {
 	cluster := live.Cluster.Name
 	r := recording{meta: recordingMeta{
 		Schema: recordingSchema, Cluster: cluster, From: since.UTC(), To: to.UTC(),
-		TickSeconds: live.TickSeconds, TickedAt: live.GeneratedAt.UTC(), SLOLag: slo.Seconds(), Version: Version(),
+		TickSeconds: live.TickSeconds, SLOLag: slo.Seconds(), Version: Version(),
 	}}
+	if !live.GeneratedAt.After(to) {
+		r.meta.TickedAt = live.GeneratedAt.UTC()
+	}
 	r.story = fmt.Sprintf("Cluster %s from %s to %s.\n", cluster, since.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
-	r.rounds, r.inventories = p.remembered(cluster, since)
+	r.rounds, r.inventories = p.remembered(cluster, since, to)
 	var b bytes.Buffer
 	match := []string{fmt.Sprintf("{cluster=%q}", cluster)}
 	if err := p.series.Export(ctx, &b, series.ExportOptions{From: since, To: to, Match: match}); err != nil {
@@ -204,25 +207,26 @@ func parseRecording(in io.Reader) (recording, error) {
 	return r, nil
 }
 
-// recordingHandler serves GET /api/v1/recording?cluster=&since=. reports are the newest ones, one per cluster.
+// recordingHandler serves GET /api/v1/recording?cluster=&since=&until=. reports are the newest ones, one per cluster.
 func recordingHandler(p *places, slo time.Duration, reports func() []streamkeeper.Report) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		now := p.now()
-		since := now.Add(-defaultRecording)
-		if t := req.URL.Query().Get("since"); t != "" {
-			at, err := time.Parse(time.RFC3339, t)
-			if err != nil || !at.Before(now) {
-				http.Error(w, "since: want a past moment in RFC 3339, as 2026-01-02T15:04:05Z", http.StatusBadRequest)
-				return
-			}
-			since = at
-		}
-		live, err := reportOf(reports(), req.URL.Query().Get("cluster"))
-		if err != nil {
+		q := req.URL.Query()
+		since, err1 := moment("since", q.Get("since"), now.Add(-defaultRecording))
+		until, err2 := moment("until", q.Get("until"), now)
+		live, err3 := reportOf(reports(), q.Get("cluster"))
+		if err := errors.Join(err1, err2, err3); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		r, err := p.record(req.Context(), live, since, now, slo)
+		if until.After(now) {
+			until = now
+		}
+		if !since.Before(until) {
+			http.Error(w, "since: want a moment before until, and in the past", http.StatusBadRequest)
+			return
+		}
+		r, err := p.record(req.Context(), live, since, until, slo)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -230,6 +234,18 @@ func recordingHandler(p *places, slo time.Duration, reports func() []streamkeepe
 		w.Header().Set("Content-Type", "application/gzip")
 		_ = r.write(w) // the client has gone; there is nobody to tell
 	})
+}
+
+// moment reads a parameter that is a time.
+func moment(name, text string, otherwise time.Time) (time.Time, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, fmt.Errorf("%s: want RFC 3339, as 2026-01-02T15:04:05Z", name)
+	}
+	return at, nil
 }
 
 // reportOf finds a cluster's report; the name may be left out when there is only one.

@@ -83,14 +83,9 @@ func observeRecording(ctx context.Context, p Process, f diagnoseFlags) ([]stream
 	if err != nil {
 		return nil, usage(err)
 	}
-	var until time.Time
-	if f.at != "" {
-		if until, err = time.Parse(time.RFC3339, f.at); err != nil {
-			return nil, usage(fmt.Errorf("--at %q: want RFC 3339, as 2026-01-02T15:04:05Z", f.at))
-		}
-		if until.Before(r.meta.From) || until.After(r.meta.To) {
-			return nil, usage(fmt.Errorf("--at %s lies outside the recording (%s to %s)", f.at, r.meta.From.Format(time.RFC3339), r.meta.To.Format(time.RFC3339)))
-		}
+	until := f.at.at
+	if !until.IsZero() && (until.Before(r.meta.From) || until.After(r.meta.To)) {
+		return nil, usage(fmt.Errorf("--at %s lies outside the recording (%s to %s)", f.at.text, r.meta.From.Format(time.RFC3339), r.meta.To.Format(time.RFC3339)))
 	}
 	p.progress("replaying %s of cluster %s", span(r.meta.To.Sub(r.meta.From)), r.meta.Cluster)
 	report, err := r.replay(ctx, rulebook, until, nil)

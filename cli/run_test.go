@@ -72,6 +72,8 @@ func TestRun_BadInputIsAClearErrorWithItsCode(t *testing.T) {
 		{"no brokers", []string{"diagnose", "--brokers", "127.0.0.1:1", "--for", "10s"}, 3, "connection refused"},
 		{"too short a look", []string{"diagnose", "--brokers", "127.0.0.1:1", "--for", "1s"}, 2, "--for"},
 		{"not a recording", []string{"diagnose", "--recording", file("text", "hello")}, 3, "not a recording"},
+		{"a moment to come", []string{"diagnose", "--at", "2999-01-01T00:00:00Z"}, 2, "in the past"},
+		{"a moment that is none", []string{"diagnose", "--since", "yesterday"}, 2, "how long ago"},
 		{"an unknown drill", []string{"drill", "run", "nope"}, 2, "drill list"},
 		{"an unknown rule", []string{"rules", "show", "nope"}, 2, "rules list"},
 	} {
@@ -118,20 +120,25 @@ func TestRun_UpServesIsDiagnosedRecordedAndStops(t *testing.T) {
 		t.Errorf("reports: %v %s", err, stdout)
 	}
 	file := filepath.Join(t.TempDir(), "r.txtar.gz")
-	if code, _, stderr := run(t, "record", "--server", address, "--out", file); code != 0 {
+	if code, _, stderr := run(t, "record", "--server", address, "--since", "1m", "--out", file); code != 0 {
 		t.Fatalf("record: exit %d: %s", code, stderr)
 	}
-	// At the moment of the live answer the replay gives the same one.
-	at := reports.Reports[0].GeneratedAt.Format(time.RFC3339Nano)
-	code, stdout, stderr = run(t, "diagnose", "--recording", file, "--at", at, "-o", "json")
-	var replayed streamkeeper.Reports
-	if err := json.Unmarshal([]byte(stdout), &replayed); code != 0 || err != nil || len(replayed.Reports) != 1 {
-		t.Fatalf("replay at %s: exit %d, %v: %s %s", at, code, err, stdout, stderr)
+	// At the moment of the live answer both ways of looking back give the same one.
+	live := reports.Reports[0]
+	at := live.GeneratedAt.Format(time.RFC3339Nano)
+	for _, from := range [][]string{{"--recording", file}, {"--server", address}} {
+		code, stdout, stderr = run(t, append([]string{"diagnose", "--at", at, "-o", "json"}, from...)...)
+		var past streamkeeper.Reports
+		if err := json.Unmarshal([]byte(stdout), &past); code != 0 || err != nil || len(past.Reports) != 1 {
+			t.Fatalf("%v at %s: exit %d, %v: %s %s", from, at, code, err, stdout, stderr)
+		}
+		past.Reports[0].Sources = live.Sources // of the collectors, which a replay has not
+		if d := cmp.Diff(live, past.Reports[0], cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%v differs from the live answer (-live +replay):\n%s", from, d)
+		}
 	}
-	live, again := reports.Reports[0], replayed.Reports[0]
-	again.Sources = live.Sources // of the collectors, which a replay has not
-	if d := cmp.Diff(live, again, cmpopts.EquateEmpty()); d != "" {
-		t.Errorf("the replay differs from the live answer (-live +replay):\n%s", d)
+	if code, stdout, stderr := run(t, "diagnose", "--server", address, "--since", "1h"); code != 0 || !strings.Contains(stdout, "incidents since") {
+		t.Errorf("diagnose --since: exit %d: %s %s", code, stdout, stderr)
 	}
 	stop()
 	select {
