@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/streamkeeper-io/streamkeeper/test/server"
 )
@@ -119,7 +119,9 @@ func (c *Cluster) ready(ctx context.Context) error {
 			return err
 		}
 		err = n.until(ctx, func(ctx context.Context) bool {
-			meta, err := kadm.NewClient(client).BrokerMetadata(ctx)
+			req := kmsg.NewPtrMetadataRequest()
+			req.Topics = []kmsg.MetadataRequestTopic{} // none
+			meta, err := req.RequestWith(ctx, client)  // kadm would answer from its cache
 			return err == nil && len(meta.Brokers) == len(c.nodes)
 		})
 		client.Close()
