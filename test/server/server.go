@@ -29,8 +29,11 @@ type Server struct {
 }
 
 // New picks free ports and a temporary folder.
-func New(binary string, args ...string) (*Server, error) {
-	dir, err := os.MkdirTemp("", "streamkeeper-test-")
+func New(binary string, args ...string) (*Server, error) { return NewIn("", binary, args...) }
+
+// NewIn is New with the temporary folder below parent.
+func NewIn(parent, binary string, args ...string) (*Server, error) {
+	dir, err := os.MkdirTemp(parent, "streamkeeper-test-")
 	if err != nil {
 		return nil, err
 	}
@@ -129,39 +132,13 @@ func (s *Server) Log() string {
 }
 
 // RSS is the resident memory in bytes, from /proc.
-func (s *Server) RSS() (int64, error) { return s.status("VmRSS:") }
+func (s *Server) RSS() (int64, error) { return Process(s.PID()).RSS() }
 
 // PeakRSS is the largest resident memory so far, in bytes.
-func (s *Server) PeakRSS() (int64, error) { return s.status("VmHWM:") }
-
-func (s *Server) status(field string) (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
-	if err != nil {
-		return 0, err
-	}
-	for _, line := range strings.Split(string(b), "\n") {
-		if rest, ok := strings.CutPrefix(line, field); ok {
-			var kb int64
-			_, err := fmt.Sscan(rest, &kb)
-			return kb << 10, err
-		}
-	}
-	return 0, fmt.Errorf("no %s in /proc", field)
-}
+func (s *Server) PeakRSS() (int64, error) { return Process(s.PID()).PeakRSS() }
 
 // CPU is the processor time used so far.
-func (s *Server) CPU() (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.PID()))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+2:]))
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-		return 0, err
-	}
-	return time.Duration(user+system) * (time.Second / 100), nil // USER_HZ is 100 on Linux
-}
+func (s *Server) CPU() (time.Duration, error) { return Process(s.PID()).CPU() }
 
 // Dialable waits until somebody listens at an address.
 func Dialable(ctx context.Context, address string) error {
