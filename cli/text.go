@@ -17,6 +17,8 @@ const (
 	maxAlternatives = 3
 	maxMissing      = 2
 	maxNotJudged    = 4
+	maxFindings     = 5 // in full; the others are named
+	maxNames        = 6 // of the entities of findings that are only named
 )
 
 // painter colours words on a terminal and leaves them alone elsewhere.
@@ -53,13 +55,67 @@ func writeReports(w io.Writer, reports []streamkeeper.Report, p painter) {
 
 func writeReport(w io.Writer, r streamkeeper.Report, p painter) {
 	fmt.Fprintln(w, p.bold(headline(r)))
-	for _, f := range r.Findings {
+	full, brief := fullAndBrief(r.Findings)
+	for _, f := range full {
 		fmt.Fprintln(w)
 		writeFinding(w, f, r.GeneratedAt, p)
 	}
+	writeBrief(w, brief, p)
 	writeUnexplained(w, r, p)
 	writeNotJudged(w, r, p)
 	writeSources(w, r, p)
+}
+
+// fullAndBrief parts the findings that are worth a page each from those that are only named: what is harmless, beside
+// anything else, and what comes after the first few.
+func fullAndBrief(all []streamkeeper.Finding) (full, brief []streamkeeper.Finding) {
+	for _, f := range all {
+		if harmless := f.Verdict == streamkeeper.VerdictBenign && len(all) > 1; harmless || len(full) == maxFindings {
+			brief = append(brief, f)
+		} else {
+			full = append(full, f)
+		}
+	}
+	return full, brief
+}
+
+// writeBrief names findings, those of one cause and verdict in one entry.
+func writeBrief(w io.Writer, brief []streamkeeper.Finding, p painter) {
+	type kind struct {
+		verdict streamkeeper.Verdict
+		cause   string
+	}
+	var order []kind
+	by := map[kind][]streamkeeper.Finding{}
+	for _, f := range brief {
+		k := kind{f.Verdict, causeName(f)}
+		if by[k] == nil {
+			order = append(order, k)
+		}
+		by[k] = append(by[k], f)
+	}
+	for _, k := range order {
+		same := by[k]
+		var names []string
+		for _, f := range same[:min(len(same), maxNames)] {
+			names = append(names, f.Entity.String())
+		}
+		text := k.cause + " · " + strings.Join(names, ", ")
+		if more := len(same) - len(names); more > 0 {
+			text += fmt.Sprintf(" and %d more (-o json lists them)", more)
+		}
+		word := verdictName(k.verdict)
+		for i, line := range wrap(text, textWidth-len(word)-3) {
+			left := "  "
+			if i == 0 {
+				left = "\n" + inVerdict(k.verdict, word, p) + "   "
+			}
+			fmt.Fprintln(w, left+line)
+		}
+		for _, line := range wrap(same[0].Title, textWidth-2) {
+			fmt.Fprintln(w, "  "+line)
+		}
+	}
 }
 
 func headline(r streamkeeper.Report) string {
@@ -90,18 +146,33 @@ func writeFinding(w io.Writer, f streamkeeper.Finding, now time.Time, p painter)
 }
 
 func verdictWord(f streamkeeper.Finding, p painter) string {
-	percent := fmt.Sprintf(" %.0f %%", 100*f.Confidence)
-	switch f.Verdict {
+	return inVerdict(f.Verdict, fmt.Sprintf("%s %.0f %%", verdictName(f.Verdict), 100*f.Confidence), p)
+}
+
+func verdictName(v streamkeeper.Verdict) string {
+	switch v {
 	case streamkeeper.VerdictRootCause:
-		return p.red("ROOT CAUSE" + percent)
+		return "ROOT CAUSE"
 	case streamkeeper.VerdictProbable:
-		return p.yellow("PROBABLE" + percent)
+		return "PROBABLE"
 	case streamkeeper.VerdictOneOf:
-		return p.yellow("ONE OF" + percent)
+		return "ONE OF"
 	case streamkeeper.VerdictBenign:
-		return p.green("BENIGN" + percent)
+		return "BENIGN"
 	default:
-		return p.yellow("NO KNOWN CAUSE" + percent)
+		return "NO KNOWN CAUSE"
+	}
+}
+
+// inVerdict colours a text as its verdict asks for attention.
+func inVerdict(v streamkeeper.Verdict, text string, p painter) string {
+	switch v {
+	case streamkeeper.VerdictRootCause:
+		return p.red(text)
+	case streamkeeper.VerdictBenign:
+		return p.green(text)
+	default:
+		return p.yellow(text)
 	}
 }
 
@@ -178,14 +249,22 @@ func writeAdvice(w io.Writer, f streamkeeper.Finding, p painter) {
 		if a.Risk != "" {
 			item(w, do.next(), "   ", 3, p.dim("risk: "+a.Risk))
 		}
-		if a.Verify != nil && a.Verify.Text != "" {
-			item(w, do.next(), "   ", 3, p.dim(a.Verify.Text))
+		if next := i + 1; verifyText(f.Advice, i) != "" && (next == len(f.Advice) || verifyText(f.Advice, next) != verifyText(f.Advice, i)) {
+			item(w, do.next(), "", 0, p.dim(verifyText(f.Advice, i)))
 		}
 	}
 	if f.Scale != nil {
 		scale := label("scale")
 		item(w, scale.next(), "", 0, f.Scale.Do+": "+f.Scale.Why)
 	}
+}
+
+// verifyText says how one entry of the advice is verified; entries in a row that are verified alike say it once.
+func verifyText(all []streamkeeper.Advice, i int) string {
+	if all[i].Verify == nil {
+		return ""
+	}
+	return all[i].Verify.Text
 }
 
 func writeUnexplained(w io.Writer, r streamkeeper.Report, p painter) {
