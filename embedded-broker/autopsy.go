@@ -43,7 +43,10 @@ func (s *groups) autopsy(at time.Time, m group.Member, mt *memberTrack, a attrs)
 	a["peers_on_host_silent"] = float64(near.silent)
 
 	mt.mu.Lock()
-	fetched, committed := mt.lastFetch, mt.lastCommit
+	fetched, committed, records := mt.lastFetch, mt.lastCommit, mt.lastRecords
+	if readsAhead(mt.library) {
+		records = 0 // not the batch that the application works on
+	}
 	mt.mu.Unlock()
 	conns := s.connsOf(mt)
 	for _, c := range conns {
@@ -55,6 +58,9 @@ func (s *groups) autopsy(at time.Time, m group.Member, mt *memberTrack, a attrs)
 	}
 	a.age("fetch_age_s", at, fetched)
 	a.age("commit_age_s", at, committed)
+	if records > 0 {
+		a["last_fetch_records"] = float64(records)
+	}
 	if !fetched.IsZero() && !m.LastHeartbeat.IsZero() {
 		a["fetch_before_heartbeat_s"] = m.LastHeartbeat.Sub(fetched).Seconds()
 	}

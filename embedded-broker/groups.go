@@ -51,6 +51,7 @@ type groups struct {
 
 	clock    *groupClock
 	hosts    *hostIndex
+	leavers  leavers
 	fetchers *fetchers
 	heads    *headLog
 	descs    *groupDescs

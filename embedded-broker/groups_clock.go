@@ -97,6 +97,7 @@ func (k *groupClock) run() {
 		case <-tick.C:
 			now := k.s.now()
 			k.s.sampleHeads(now)
+			k.s.tellStayed(now)
 			if now.Sub(swept) >= groupSweep {
 				swept = now
 				k.s.sweep(now)

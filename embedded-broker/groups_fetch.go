@@ -272,8 +272,10 @@ func (s *groups) thought(cf *connFetch) {
 	if m := cf.member; m != nil && cf.backlog {
 		now := s.now()
 		m.mu.Lock()
-		m.think[m.thinkCount%maxThink] = thinkSample{now, max(now.Sub(cf.answeredAt), 0), cf.records}
-		m.thinkCount++
+		if !readsAhead(m.library) {
+			m.think[m.thinkCount%maxThink] = thinkSample{now, max(now.Sub(cf.answeredAt), 0), cf.records}
+			m.thinkCount++
+		}
 		m.mu.Unlock()
 	}
 	cf.records, cf.backlog, cf.member = 0, false, nil
@@ -296,6 +298,9 @@ func (s *groups) fetched(c *conn, topic string, partition int32, offset, records
 	cf.records += records
 	cf.backlog = cf.backlog || backlog
 	cf.member = t.member
+	t.member.mu.Lock()
+	t.member.lastRecords = cf.records
+	t.member.mu.Unlock()
 	t.part.group.count(records, bytes, tier)
 	if times := t.part.served(offset, cf.answeredAt); times > 0 {
 		t.part.group.refetches.Add(1)

@@ -425,3 +425,39 @@ func TestRestart_MembersSurvive(t *testing.T) {
 		t.Errorf("members: %v", m["members{group=g}"])
 	}
 }
+
+// A library without reasons leaves the same way when it closes and when its application did not poll: who stays connected
+// did not close.
+func TestLoss_LeaverStays(t *testing.T) {
+	t.Parallel()
+	l := newGroupLab(t, quick)
+	l.topic("t", 1)
+	closes := l.consume("closes", "t", kgo.ClientID("closes"))
+	stays := l.consume("stays", "t", kgo.ClientID("stays"))
+	l.eventually("both own the partition", func() bool { return closes.partitions() == 1 && stays.partitions() == 1 })
+	member, _ := stays.GroupMetadata()
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = "stays"
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID = member
+	req.Members = append(req.Members, m)
+	if _, err := req.RequestWith(t.Context(), stays.Client); err != nil {
+		t.Fatal(err)
+	}
+	closes.CloseAllowingRebalance()
+	e := l.event("leaver_stayed", 1)
+	is(t, e, "group", "stays")
+	is(t, e, "member", "stays@127.0.0.1")
+	is(t, e, "admin", false)
+	l.between(e, "heartbeat_age_s", 0, 2)
+	l.eventually("both leavers were judged", func() bool {
+		l.broker.groups.leavers.mu.Lock()
+		defer l.broker.groups.leavers.mu.Unlock()
+		return len(l.events("member_left")) >= 2 && len(l.broker.groups.leavers.waiting) == 0
+	})
+	for _, e := range l.events("leaver_stayed") {
+		if e.String("group") == "closes" {
+			t.Error("a client that closed did not stay")
+		}
+	}
+}

@@ -179,7 +179,7 @@ func pointer(f float64) *float64 { return &f }
 // readFacts says what is known of the members' nature.
 func (s *groups) readFacts(r *groupReading, c *coordinated) {
 	session, rebalance := time.Duration(0), time.Duration(0)
-	static, dynamic, shared, direct := false, false, false, true
+	static, dynamic, shared, direct, ahead := false, false, false, true, false
 	reasons, limit := tally{}, tally{}
 	for _, m := range c.machine.Members() {
 		session, rebalance = max(session, m.SessionTimeout), max(rebalance, m.RebalanceTimeout)
@@ -195,9 +195,10 @@ func (s *groups) readFacts(r *groupReading, c *coordinated) {
 		}
 		reasons.add(leaveReasons(library, version))
 		limit.add(pollLimit(library))
+		ahead = ahead || readsAhead(library)
 	}
 	r.session, r.rebalance = pointer(session.Seconds()), pointer(rebalance.Seconds())
-	r.facts["static"], r.facts["dynamic"], r.facts["shared_host"] = static, dynamic, shared
+	r.facts["static"], r.facts["dynamic"], r.facts["shared_host"], r.facts["reads_ahead"] = static, dynamic, shared, ahead
 	if direct {
 		r.facts["direct_tcp"] = true // a proxy far away cannot be told from a client: then nothing is said
 	}

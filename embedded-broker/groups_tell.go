@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -145,6 +146,11 @@ func (s *groups) tellLoss(c *coordinated, e *group.Event, kind string) {
 	if mt != nil && (kind == "expired" || strings.Contains(e.Reason, "poll timeout")) {
 		s.hosts.lost(mt, e.At) // who closes in order says nothing about its neighbours
 	}
+	if mt != nil && kind == "left" && !e.Admin {
+		mt.mu.Lock()
+		s.leavers.add(leaver{at: e.At, group: c.name, member: mt.key, connID: mt.connID, clientID: mt.clientID, host: mt.host, attrs: maps.Clone(a)})
+		mt.mu.Unlock()
+	}
 	verb := "left"
 	if kind == "expired" {
 		verb = "expired"
@@ -217,6 +223,10 @@ func leaveReasons(library, version string) (sends, known bool) {
 		return false, false
 	}
 }
+
+// readsAhead says whether a library fetches on a thread of its own, far ahead of what the application asks for: how often it
+// fetches then says nothing about how fast the application is, or whether it works at all. Such libraries name themselves.
+func readsAhead(library string) bool { return isAny(library, "librdkafka", "confluent") }
 
 // pollLimit says whether a library leaves the group when the application does not poll within the rebalance timeout.
 func pollLimit(library string) (enforces, known bool) {

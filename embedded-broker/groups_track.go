@@ -92,6 +92,7 @@ type memberTrack struct {
 	lastHeartbeat time.Time
 	interval      time.Duration
 	lastFetch     time.Time
+	lastRecords   int64 // in the last response that had any
 	lastCommit    time.Time
 	assigned      map[group.TopicPartition]*partitionTrack // replaced, never changed
 	think         [maxThink]thinkSample
