@@ -27,8 +27,9 @@ type groupTrack struct {
 	behind                        time.Time // since when some partition is behind; zero when all are caught up
 	empty                         time.Time // since when it has no members; zero when it has some, or that is not known
 	memberSeen                    time.Time
-	stray                         [2]time.Time // the last two rounds in which a commit moved while there were no members
-	ownerChanged                  time.Time    // of a stalled partition
+	stray                         [2]time.Time            // the last two rounds in which a commit moved while there were no members
+	ownerChanged                  time.Time               // of a stalled partition
+	uncommitted                   map[partition]time.Time // since when members own a partition that the group never committed on
 	labels                        map[string]string
 }
 
@@ -43,6 +44,7 @@ type groupPart struct {
 	oldName    string
 	ownerSince time.Time
 	stall      *stall
+	assumed    bool // nothing was ever committed: progress begins where the log ended when that began to count
 	labels     map[string]string
 }
 
@@ -115,19 +117,68 @@ func (t *tracker) absorbOffsets(g *groupTrack, state *groupState, r *round) {
 			continue
 		}
 		gp := g.parts[where]
-		if gp == nil || gp.part != part {
-			labels := maps.Clone(part.labels)
-			labels["group"] = g.name
-			gp = &groupPart{progress: newProgress(r.at, committed, part.head), part: part, headSeen: part.head, labels: labels}
-			g.parts[where] = gp
+		if gp == nil || gp.part != part || gp.assumed {
+			if gp != nil && gp.assumed {
+				g.lastCommit = r.at
+			}
+			g.parts[where] = newGroupPart(g, part, r.at, committed)
 			continue
 		}
 		t.step(g, where, gp, committed, r)
 	}
-	for where := range g.parts {
-		if _, ok := state.committed[where]; !ok || t.part(where) == nil {
+	for where, gp := range g.parts {
+		if _, ok := state.committed[where]; !ok && !gp.assumed || t.part(where) == nil {
 			delete(g.parts, where) // the offset expired, or the topic is gone
 		}
+	}
+	t.assume(g, state, r)
+}
+
+func newGroupPart(g *groupTrack, part *partTrack, at time.Time, committed int64) *groupPart {
+	labels := maps.Clone(part.labels)
+	labels["group"] = g.name
+	return &groupPart{progress: newProgress(at, committed, part.head), part: part, headSeen: part.head, labels: labels}
+}
+
+// uncommittedFor is how long members may own a partition before it counts that nothing was ever committed on it: a new
+// group reads for a while before its first commit.
+const uncommittedFor = 30 * time.Second
+
+// assume gives the partitions that members own, and that the group never committed on, a position: the end of the log at
+// the time when it began to count. It is late from there at the least, whatever it has read.
+func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
+	owned := map[partition]time.Time{}
+	for _, m := range g.members {
+		for _, where := range m.state.assigned {
+			if _, ok := state.committed[where]; ok {
+				continue
+			}
+			since := g.uncommitted[where]
+			if since.IsZero() {
+				since = r.at
+			}
+			owned[where] = since
+		}
+	}
+	g.uncommitted = owned
+	for where, gp := range g.parts {
+		if _, still := owned[where]; gp.assumed && !still {
+			delete(g.parts, where)
+		}
+	}
+	for where, since := range owned {
+		part := t.part(where)
+		if part == nil || !part.fresh || r.at.Sub(since) < uncommittedFor {
+			continue
+		}
+		gp := g.parts[where]
+		if gp == nil || gp.part != part || gp.progress.committed > part.head {
+			gp = newGroupPart(g, part, r.at, part.head)
+			gp.assumed = true
+			g.parts[where] = gp
+			continue
+		}
+		t.step(g, where, gp, gp.progress.committed, r)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 const (
 	followAfter  = 30 * time.Second // a new owner had its chance
+	followOwners = 2                // so many changes: two owners had their chance, however short; a record that kills them makes it short
 	clearWithin  = time.Minute      // of the new owner's start
 	ownerFactFor = 10 * time.Minute
 )
@@ -20,6 +21,7 @@ type stall struct {
 	offset   int64
 	began    time.Time
 	followed bool // stall_followed_partition was told for the present owner
+	owners   int  // how often the owner changed while it stood still, since the last such event
 }
 
 // absorbOwners joins partitions with the members that own them. While nobody owns a partition (a rebalance
@@ -44,6 +46,7 @@ func (t *tracker) absorbOwners(g *groupTrack, r *round) {
 			if gp.stall != nil {
 				g.ownerChanged = r.at
 				gp.stall.followed = false
+				gp.stall.owners++
 			}
 		}
 		if gp.owner != who {
@@ -71,8 +74,11 @@ func (t *tracker) followStalls(g *groupTrack, r *round) {
 			}
 			t.tellStall(g, where, gp, "stall_cleared", r, "%s goes on on %s-%d after %d", nil)
 			gp.stall, gp.oldOwner = nil, ""
-		case gp.oldOwner != "" && !gp.stall.followed && r.at.Sub(gp.ownerSince) >= followAfter:
+		case gp.oldOwner == "" || gp.stall.followed:
+		case r.at.Sub(gp.ownerSince) >= followAfter:
 			t.followed(g, where, gp, r)
+		case gp.stall.owners >= followOwners:
+			t.outlived(g, where, gp, r)
 		}
 	}
 }
@@ -97,8 +103,21 @@ func (t *tracker) followed(g *groupTrack, where partition, gp *groupPart, r *rou
 		}
 		attrs["old_owner_moves"] = true
 	}
-	gp.stall.followed = true
+	gp.stall.followed, gp.stall.owners = true, 0
 	t.tellStall(g, where, gp, "stall_followed_partition", r, "%s stands still on %s-%d at %d under a new owner too", attrs)
+}
+
+// outlived tells of a stall that went from owner to owner and back, each of whom was gone too soon to be watched for long,
+// provided something else of the group went on since it began: then it is neither the owners nor the group.
+func (t *tracker) outlived(g *groupTrack, where partition, gp *groupPart, r *round) {
+	for _, other := range g.parts {
+		if other != gp && other.moved.After(gp.stall.began) {
+			gp.stall.followed, gp.stall.owners = true, 0
+			t.tellStall(g, where, gp, "stall_followed_partition", r, "%s stands still on %s-%d at %d whoever owns it",
+				map[string]any{"old_owner": gp.oldName, "new_owner": gp.ownerName})
+			return
+		}
+	}
 }
 
 func (t *tracker) tellStall(g *groupTrack, where partition, gp *groupPart, kind string, r *round, text string, more map[string]any) {

@@ -94,6 +94,58 @@ func TestStallFollowsThePartition(t *testing.T) {
 	s.wantTold("and for the next", "stall_followed_partition/1@190")
 }
 
+// A record that kills whoever reads it leaves no owner the time to be watched.
+func TestStallOutlivesItsOwners(t *testing.T) {
+	s := newScene(t, 4)
+	owners := []map[string][]int32{{"a": {0, 1}, "b": {2, 3}}, {"a": {2, 3}, "b": {0, 1}}}
+	s.members = owners[0]
+	s.rounds(10, 0, 1, 2, 3)
+	s.rounds(8, 0, 2, 3)
+	s.wantTold("stalled", "stall_began/1@75")
+	s.members = owners[1]
+	s.rounds(2, 0, 2, 3)
+	s.wantTold("one change proves nothing")
+	s.members = owners[0]
+	s.rounds(1, 0, 2, 3)
+	s.wantTold("both owners had it", "stall_followed_partition/1@100")
+
+	s = newScene(t, 2)
+	s.members = map[string][]int32{"a": {0}, "b": {1}}
+	s.rounds(10, 0, 1)
+	s.rounds(8)
+	s.wantTold("all stands still", "stall_began/0@75", "stall_began/1@75")
+	s.members = map[string][]int32{"a": {1}, "b": {0}}
+	s.rounds(2)
+	s.members = map[string][]int32{"a": {0}, "b": {1}}
+	s.rounds(2)
+	s.wantTold("nothing else goes on: it may be anything")
+}
+
+// A group that reads and never commits is late from where the log ended when that began to count.
+func TestNeverCommitted(t *testing.T) {
+	s := newScene(t, 2)
+	s.commit = []int64{-1, -1}
+	s.members = map[string][]int32{"a": {0, 1}}
+	s.rounds(7)
+	if _, known := s.series["group_lag_messages"]; known {
+		t.Fatal("a new group has a moment to make its first commit")
+	}
+	s.rounds(10)
+	s.want("nothing of what came since is committed", map[string]float64{
+		"group_lag_messages": 900, "group_committed_total": 0, "group_commit_age_seconds": 40, "group_partition_lag_messages/0": 450,
+	})
+	s.round(0, 1)
+	s.want("the first commit is where the group is, and no jump", map[string]float64{"group_lag_messages": 100, "group_commit_age_seconds": 0})
+	s.wantTold("stalled until then", "stall_began/0@70", "stall_began/1@70")
+
+	s.members = nil
+	s.commit = []int64{-1, -1}
+	s.round()
+	if _, known := s.series["group_lag_messages"]; known {
+		t.Error("without members and commits there is no position")
+	}
+}
+
 func TestStallFollowsOnlyFromAWorkingOwner(t *testing.T) {
 	s := newScene(t, 4)
 	s.members = map[string][]int32{"a": {0, 1}, "b": {2, 3}}
