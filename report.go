@@ -24,8 +24,9 @@ type Health struct {
 
 // NotJudged is something the diagnosis could not decide, and what would let it.
 type NotJudged struct {
-	What  string `json:"what"`
-	Needs string `json:"needs"`
+	What   string  `json:"what"`
+	Needs  string  `json:"needs"`
+	Entity *Entity `json:"entity,omitempty"` // what it is about, when that is one entity
 }
 
 // Report is what one tick says of one cluster. Findings are sorted by posterior, benign ones last:

@@ -100,7 +100,27 @@ func (p *pass) counsel(f *streamkeeper.Finding) {
 	}
 	v := advise.Values{Numbers: j.values.numbers, Strings: j.values.strings}
 	f.Advice = advise.Render(p.templates(j.rule.Advice, f.Entity), v, p.Catalog.Render)
+	if len(f.Causes) > 1 {
+		f.Advice = p.adviceOfSet(f, v)
+	}
 	f.Scale = advise.Scale(j.rule.Scale, j.rule.ScaleWhy, v, p.Catalog.Render)
+}
+
+// adviceOfSet is the first advice of each member, under its condition.
+func (p *pass) adviceOfSet(f *streamkeeper.Finding, v advise.Values) []streamkeeper.Advice {
+	out := []streamkeeper.Advice{}
+	for _, id := range f.Causes {
+		rule, ok := p.Catalog.Cause(id)
+		if !ok {
+			continue
+		}
+		if list := advise.Render(p.templates(rule.Advice, f.Entity), v, p.Catalog.Render); len(list) > 0 {
+			a := list[0]
+			a.Do = "if it is " + id + ": " + a.Do
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 func (p *pass) templates(in []rules.AdviceTemplate, e streamkeeper.Entity) []advise.Template {

@@ -25,14 +25,15 @@ const (
 // judged is a finding with what only this tick knows of it.
 type judged struct {
 	streamkeeper.Finding
-	block    string
-	shared   bool
-	decisive bool
-	holds    bool
-	own      []streamkeeper.Entity
-	affects  []streamkeeper.Entity
-	rule     rules.Cause
-	values   values
+	block     string
+	shared    bool
+	decisive  bool
+	holds     bool // benign: may still silence
+	premature bool
+	own       []streamkeeper.Entity
+	affects   []streamkeeper.Entity
+	rule      rules.Cause
+	values    values
 }
 
 // findings turns the decision into words.
@@ -81,7 +82,8 @@ func (m *model) judge(f *infer.Finding) *judged {
 	j.values = m.values(f, j)
 	m.words(f, j)
 	j.decisive = m.decisive(f)
-	j.holds = m.holds(f, &j.rule)
+	j.premature = j.rule.Benign && m.sees(f, j.rule.HoldsWhile, streamkeeper.Absent)
+	j.holds = !m.sees(f, j.rule.HoldsWhile, streamkeeper.Absent) && !m.sees(f, j.rule.EndsWhen, streamkeeper.Present)
 	j.Trigger = m.trigger(f, j)
 	return j
 }
@@ -139,6 +141,8 @@ func (m *model) words(f *infer.Finding, j *judged) {
 	case f.Cause == streamkeeper.CauseOther:
 		j.Title = "A cause that the catalog does not know"
 		j.Summary = "Something is wrong with " + f.Entity.String() + ", but no known cause fits what is seen."
+	case len(f.Set) > 1:
+		j.Title, j.Summary = m.oneOf(f.Set)
 	default:
 		j.Title = j.rule.Title
 		if text, missing := m.p.Catalog.Render(j.rule.Summary, j.values.numbers, j.values.strings); len(missing) == 0 {
@@ -147,11 +151,24 @@ func (m *model) words(f *infer.Finding, j *judged) {
 			j.Summary = j.rule.Title // a summary with holes says less than the title
 		}
 	}
-	if f.Ask != nil {
-		j.AskNext = &streamkeeper.AskNext{Evidence: f.Ask.ID, Gain: round(f.Ask.Gain, 3), Text: m.ask(f.Ask)}
-	} else if f.Part != "" {
+	if f.Part != "" && len(f.Set) > 1 {
 		j.AskNext = &streamkeeper.AskNext{Text: f.Part}
+	} else if f.Ask != nil {
+		j.AskNext = &streamkeeper.AskNext{Evidence: f.Ask.ID, Gain: round(f.Ask.Gain, 3), Text: m.ask(f.Ask)}
 	}
+}
+
+// oneOf words an answer set as a set: the summary of one member would claim what is not known.
+func (m *model) oneOf(set []string) (title, summary string) {
+	titles := make([]string, len(set))
+	for i, id := range set {
+		titles[i] = id
+		if rule, ok := m.p.Catalog.Cause(id); ok {
+			titles[i] = lowerFirst(rule.Title)
+		}
+	}
+	title = "One of: " + strings.Join(titles, "; or ")
+	return title, "What is measured here does not tell these apart: " + strings.Join(titles, "; or ") + "."
 }
 
 func (m *model) ask(a *infer.Ask) string {
@@ -192,28 +209,12 @@ func (m *model) decisive(f *infer.Finding) bool {
 	return false
 }
 
-// holds says whether a benign cause may still silence: nothing that must hold is absent, nothing that
-// ends it is there.
-func (m *model) holds(f *infer.Finding, rule *rules.Cause) bool {
-	state := func(id string) streamkeeper.State {
+// sees says whether one of the nodes is in a state on the finding's entity.
+func (m *model) sees(f *infer.Finding, nodes []string, state streamkeeper.State) bool {
+	return slices.ContainsFunc(nodes, func(id string) bool {
 		n, ok := m.p.Catalog.Node(id)
-		if !ok {
-			return streamkeeper.Unknown
-		}
-		on := bound(m.p.World, f.Entity, n.Entity)
-		return m.merge(&n, on).State
-	}
-	for _, id := range rule.HoldsWhile {
-		if state(id) == streamkeeper.Absent {
-			return false
-		}
-	}
-	for _, id := range rule.EndsWhen {
-		if state(id) == streamkeeper.Present {
-			return false
-		}
-	}
-	return true
+		return ok && m.merge(&n, bound(m.p.World, f.Entity, n.Entity)).State == state
+	})
 }
 
 // trigger names what set the cause off: the first of its trigger nodes that is present.

@@ -215,6 +215,7 @@ effects:
 evidence:
   replaced_in_turn: by_definition
 until: {holds_while: [replaced_in_turn]}
+contradicted_by: [left_on_poll_timeout]
 `,
 		"causes/store_down.yaml": `
 id: store_down

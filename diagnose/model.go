@@ -117,8 +117,8 @@ func (m *model) addCause(id string, e streamkeeper.Entity, block string) {
 		return
 	}
 	out := infer.Cause{
-		ID: id, Entity: e, Block: block, Prior: c.Prior, Benign: c.Benign,
-		Requires: m.p.Catalog.Applies(c.Requires, e, m.p.World), Discount: m.p.discount(id, e),
+		ID: id, Entity: e, Block: block, Prior: c.Prior, Benign: c.Benign, Premature: c.Benign && m.absent(c.HoldsWhile, e),
+		Requires: m.requires(&c, e), Discount: m.p.discount(id, e),
 	}
 	for _, edge := range c.Edges {
 		applies := m.p.Catalog.Applies(edge.AppliesWhen, e, m.p.World)
@@ -133,6 +133,25 @@ func (m *model) addCause(id string, e streamkeeper.Entity, block string) {
 	}
 	m.cause[key] = len(m.Causes)
 	m.Causes = append(m.Causes, out)
+}
+
+// absent says whether one of the nodes is known to be absent on an entity.
+func (m *model) absent(nodes []string, e streamkeeper.Entity) bool {
+	return slices.ContainsFunc(nodes, func(id string) bool {
+		n, ok := m.p.Catalog.Node(id)
+		return ok && m.merge(&n, bound(m.p.World, e, n.Entity)).State == streamkeeper.Absent
+	})
+}
+
+// requires judges a cause's soft gate: what must hold for it to be possible, and what may not be seen. A noisy-OR cannot
+// refute: beside another cause that explains what contradicts it, a cause with a high prior would stay.
+func (m *model) requires(c *rules.Cause, e streamkeeper.Entity) streamkeeper.State {
+	for _, id := range c.Contradicted {
+		if n, ok := m.p.Catalog.Node(id); ok && m.merge(&n, bound(m.p.World, e, n.Entity)).State == streamkeeper.Present {
+			return streamkeeper.Absent
+		}
+	}
+	return m.p.Catalog.Applies(c.Requires, e, m.p.World)
 }
 
 // targets lists the model's nodes that an edge of a cause on e leads to.

@@ -143,7 +143,7 @@ func (p *pass) notJudged() []streamkeeper.NotJudged {
 	for _, w := range p.told.Waiting {
 		out = append(out, streamkeeper.NotJudged{
 			What:  fmt.Sprintf("%s on %s (%.0f %% so far)", w.Finding.Cause, w.Finding.Entity, w.Finding.Confidence*100),
-			Needs: fmt.Sprintf("%d more ticks", w.Ticks),
+			Needs: fmt.Sprintf("%d more %s", w.Ticks, plural(w.Ticks, "tick")), Entity: &w.Finding.Entity,
 		})
 	}
 	type tally struct {
@@ -178,6 +178,13 @@ func (p *pass) notJudged() []streamkeeper.NotJudged {
 		}
 	}
 	return out
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
 }
 
 func distinct(parts ...string) []string {

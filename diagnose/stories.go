@@ -26,7 +26,7 @@ func (p *pass) stories() incident.Input {
 	for _, id := range sortedKeys(p.judged) {
 		j := p.judged[id]
 		in.Candidates = append(in.Candidates, incident.Candidate{
-			Finding: j.Finding, Decisive: j.decisive, Shared: j.shared, Holds: j.holds, Own: j.own, Affects: j.affects,
+			Finding: j.Finding, Decisive: j.decisive, Shared: j.shared, Holds: j.holds, Premature: j.premature, Leads: j.rule.LeadsChain, Own: j.own, Affects: j.affects,
 			LedByBenign: j.Verdict == streamkeeper.VerdictOneOf && j.rule.Benign,
 		})
 	}

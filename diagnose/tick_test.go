@@ -134,6 +134,25 @@ func TestBenignDeployIsQuiet(t *testing.T) {
 	}
 }
 
+// Beside a fault that explains what contradicts it, a benign cause with a high prior would stay by noisy-OR alone.
+func TestContradictedBenignIsNoAnswer(t *testing.T) {
+	l := newLab()
+	_, _, mem := run(t, l.tick(t), Memory{}, clock, 5)
+	at := clock.Add(25 * time.Second)
+	for i := range 4 {
+		l.event(at.Add(time.Duration(i)*time.Second), "member_joined", "orders", map[string]any{"rejoin": false})
+	}
+	l.event(at, "member_left", "orders", map[string]any{"member": "orders-1", "reason": "poll timeout"})
+	l.set("group_rebalances", "orders", 4)
+	l.set("group_lag_seconds", "orders", 45)
+	r, _, _ := run(t, l.tick(t), mem, at.Add(10*time.Second), 10)
+	for _, f := range r.Findings {
+		if f.Cause == "rolling_deploy" {
+			t.Errorf("told %s %.2f beside what it cannot be", f.Cause, f.Confidence)
+		}
+	}
+}
+
 func TestUnknownIsNotJudged(t *testing.T) {
 	l := newLab()
 	l.values = map[string]map[string]float64{}

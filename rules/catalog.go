@@ -71,6 +71,7 @@ type Node struct {
 	Advice      []AdviceTemplate // cost findings only
 	Signals     []string         // signals it reads; those of related entities as kind.name
 	EventKinds  []string         // event kinds it reads
+	Undated     bool             // its events do not date it: it asks for their absence, or for many of them
 	File        string
 
 	program *program
@@ -104,9 +105,11 @@ type Cause struct {
 	Prior         float64
 	Benign        bool
 	Severity      streamkeeper.Severity
-	Requires      string // soft gate on the cause's own odds
-	Edges         []Edge // by node id
+	Requires      string   // soft gate on the cause's own odds
+	Contradicted  []string // nodes that are at odds with the cause itself: the same gate, by observation
+	Edges         []Edge   // by node id
 	ConsequenceOf map[string]float64
+	LeadsChain    bool   // its consequences are only how it shows: it is told before them, however sure they are
 	Scale         string // forbid, allow, after, or "" when the cause does not say
 	ScaleWhy      string
 	HoldsWhile    []string // benign: nodes of which none may be absent while it silences

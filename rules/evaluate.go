@@ -204,7 +204,9 @@ func (e *evaluation) observe(n *Node, entity streamkeeper.Entity) streamkeeper.O
 		}
 		return o
 	}
-	o.Since = earliest(matched)
+	if !n.Undated {
+		o.Since = earliest(matched)
+	}
 	o.Loci = n.program.loci.list(f)
 	f.strings["locus"] = lociText(o.Loci)
 	o.Text, _ = n.program.say.render(f)

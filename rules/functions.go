@@ -240,7 +240,12 @@ func formatDuration(seconds float64) string {
 	if seconds < 0 {
 		return "-" + formatDuration(-seconds)
 	}
-	if seconds < 10 && seconds != math.Trunc(seconds) {
+	switch {
+	case seconds > 0 && seconds < 1e-4:
+		return "less than 0.1 ms"
+	case seconds > 0 && seconds < 0.1:
+		return formatNumber(seconds*1000) + " ms"
+	case seconds < 10 && seconds != math.Trunc(seconds):
 		return formatNumber(seconds) + " s"
 	}
 	total := int64(math.Round(math.Min(seconds, 1e12)))

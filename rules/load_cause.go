@@ -26,6 +26,8 @@ type causeYAML struct {
 	ConsequenceOf map[string]string   `yaml:"consequence_of"`
 	Scale         string              `yaml:"scale"`
 	ScaleWhy      string              `yaml:"scale_why"`
+	Contradicted  []string            `yaml:"contradicted_by"`
+	LeadsChain    bool                `yaml:"leads_chain"`
 	Until         *untilYAML          `yaml:"until"`
 	AnswerSets    []answerSetYAML     `yaml:"answer_sets"`
 	Advice        []adviceYAML        `yaml:"advice"`
@@ -125,6 +127,7 @@ func (l *loader) loadCause(id string, src *source, y *causeYAML) *Cause {
 		}
 		k.ConsequenceOf[root] = p
 	}
+	k.Contradicted, k.LeadsChain = y.Contradicted, y.LeadsChain
 	if y.Until != nil {
 		k.HoldsWhile, k.EndsWhen = y.Until.HoldsWhile, y.Until.EndsWhen
 	}
@@ -325,6 +328,9 @@ func (l *loader) checkCauseReferences(src *source, y causeYAML) {
 	}
 	for i, t := range y.Trigger {
 		l.checkNode(src, t.Node, "trigger", fmt.Sprint(i), "node")
+	}
+	for i, id := range y.Contradicted {
+		l.checkNode(src, id, "contradicted_by", fmt.Sprint(i))
 	}
 	if y.Until != nil {
 		for i, id := range y.Until.HoldsWhile {

@@ -19,6 +19,7 @@ type nodeYAML struct {
 	AppliesWhen string        `yaml:"applies_when"`
 	Trigger     bool          `yaml:"trigger"`
 	Decisive    bool          `yaml:"decisive"`
+	Since       string        `yaml:"since"`
 	When        string        `yaml:"when"`
 	Strength    string        `yaml:"strength"`
 	Severity    string        `yaml:"severity"`
@@ -156,6 +157,13 @@ func (c *nodeLoader) header(folder string, y *nodeYAML) {
 		if n.Delay, err = parseRange(y.Delay); err != nil {
 			c.fail(src.errorAt(src.at("delay"), "%s", err))
 		}
+	}
+	switch y.Since {
+	case "":
+	case "condition":
+		n.Undated = true
+	default:
+		c.fail(src.errorAt(src.at("since"), "since %q: want condition, or leave it out", y.Since))
 	}
 	c.misplaced(folder, y)
 }

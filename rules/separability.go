@@ -42,7 +42,7 @@ func standardContext() map[string]streamkeeper.State {
 	} {
 		out[atom] = streamkeeper.Present
 	}
-	for _, atom := range []string{"kip848", "static", "kafka"} {
+	for _, atom := range []string{"kip848", "static", "kafka", "reads_ahead"} {
 		out[atom] = streamkeeper.Absent
 	}
 	return out

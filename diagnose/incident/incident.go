@@ -45,6 +45,10 @@ type Candidate struct {
 	Decisive bool // a direct fact supports it: told at once
 	Shared   bool // its entity serves many others: a store, a broker, the cluster
 	Holds    bool // benign: its end condition still holds, so that it may silence
+	// Premature marks a benign finding of which something that must hold is known not to: lag that does not drain (yet)
+	// is no absorbed burst. It is not told before that has changed.
+	Premature bool
+	Leads     bool // told before what follows from it, however sure that is
 	// LedByBenign marks an answer set whose most probable member is benign.
 	LedByBenign bool
 	Own         []streamkeeper.Entity // the entities that are its own story; harm elsewhere ends a benign silence
@@ -145,6 +149,19 @@ func (s *step) findings() {
 		}
 	}
 	slices.SortStableFunc(s.out.Told, compareFindings)
+	s.chains()
+}
+
+// chains puts findings that lead before what follows from them.
+func (s *step) chains() {
+	told := s.out.Told
+	for i := range told {
+		root := slices.IndexFunc(told, func(f streamkeeper.Finding) bool { return f.ID == told[i].Consequence })
+		if root > i && s.tracks[told[root].ID].Leads {
+			f := told[root]
+			told = slices.Insert(slices.Delete(told, root, root+1), i, f)
+		}
+	}
 }
 
 // compareFindings orders by posterior, benign findings last.

@@ -312,3 +312,42 @@ func TestMint(t *testing.T) {
 		t.Error("ids do not come from time, cause and entity alone")
 	}
 }
+
+func TestPrematureBenignIsNotTold(t *testing.T) {
+	c := finding("burst", orders, .9)
+	c.Finding.Verdict, c.Holds, c.Premature = streamkeeper.VerdictBenign, false, true
+	in := Input{Candidates: []Candidate{c}, Symptoms: []Symptom{late(orders)}}
+	f := play(t)
+	for range 10 {
+		if out := f.tick(in); len(out.Told) != 0 {
+			t.Fatalf("told %+v while what must hold does not", out.Told)
+		}
+	}
+	in.Candidates[0].Holds, in.Candidates[0].Premature = true, false
+	for range 3 {
+		f.tick(in)
+	}
+	if len(f.last.Told) != 1 {
+		t.Errorf("told %+v once it holds", f.last.Told)
+	}
+}
+
+func TestLeaderOfAChainComesFirst(t *testing.T) {
+	crash, poison := finding("crash", orders, .97), finding("poison", orders, .85)
+	crash.Finding.Consequence = poison.Finding.ID
+	in := Input{Candidates: []Candidate{crash, poison}, Symptoms: []Symptom{late(orders)}}
+	first := func() string {
+		f := play(t)
+		for range 4 {
+			f.tick(in)
+		}
+		return f.last.Told[0].Cause
+	}
+	if got := first(); got != "crash" {
+		t.Errorf("%s is told first, want the surer one", got)
+	}
+	in.Candidates[1].Leads = true
+	if got := first(); got != "poison" {
+		t.Errorf("%s is told first, want the one that leads", got)
+	}
+}

@@ -11,6 +11,7 @@ type Track struct {
 	Recent uint32               `json:"recent"` // one bit per tick, newest lowest: above On
 	Below  int                  `json:"below"`  // ticks in a row below Off
 	Told   bool                 `json:"told"`
+	Leads  bool                 `json:"leads,omitempty"`
 	Last   streamkeeper.Finding `json:"last"`
 }
 
@@ -60,7 +61,7 @@ func (s *step) advance(t Track, c *Candidate) Track {
 	if c != nil {
 		p = c.Finding.Confidence
 		old, since := t.Last, t.Last.Since
-		t.Last = c.Finding
+		t.Last, t.Leads = c.Finding, c.Leads
 		t.Last.Verdict = s.sticky(t, old.Verdict)
 		if t.Told && !since.IsZero() && (t.Last.Since.IsZero() || since.Before(t.Last.Since)) {
 			t.Last.Since = since // a story does not become younger while it is told
@@ -74,7 +75,7 @@ func (s *step) advance(t Track, c *Candidate) Track {
 	if c != nil && c.Finding.Verdict == streamkeeper.VerdictOther {
 		on = (s.opt.On + s.opt.Off) / 2 // "other" competes with every name at once
 	}
-	if c != nil && p >= on {
+	if c != nil && p >= on && !c.Premature {
 		t.Recent |= 1
 	}
 	if p < s.opt.Off {

@@ -181,7 +181,7 @@ func (pan *panel) declared(c *cause, order []int32) ([]int32, string) {
 	for _, s := range c.Sets {
 		var members []int32
 		for _, r := range order {
-			if r == other {
+			if r == other || pan.causes[r].Premature {
 				continue
 			}
 			rc := &pan.causes[r]
@@ -190,11 +190,22 @@ func (pan *panel) declared(c *cause, order []int32) ([]int32, string) {
 				members = append(members, r)
 			}
 		}
-		if len(members) > 1 && len(members) <= setLimit && pan.mass(members) >= sure {
+		if len(members) > 1 && len(members) <= setLimit && pan.mass(members) >= sure*(1-pan.premature()) {
 			return members, s.Part
 		}
 	}
 	return nil, ""
+}
+
+// premature is the mass of benign causes that cannot be told yet.
+func (pan *panel) premature() float64 {
+	sum := 0.0
+	for c, p := range pan.p {
+		if c != other && pan.causes[c].Premature {
+			sum += p
+		}
+	}
+	return min(sum, 1)
 }
 
 // smallest is the smallest set of causes that holds enough of the mass of "something is wrong", nil when
@@ -202,6 +213,9 @@ func (pan *panel) declared(c *cause, order []int32) ([]int32, string) {
 func (pan *panel) smallest(order []int32) []int32 {
 	var set []int32
 	for _, c := range order {
+		if c != other && pan.causes[c].Premature {
+			continue
+		}
 		if c == other || len(set) == setLimit {
 			return nil
 		}

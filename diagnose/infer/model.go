@@ -67,6 +67,9 @@ type Cause struct {
 	Block  string  // "" when shared
 	Prior  float64 // probability given that something is wrong here
 	Benign bool
+	// Premature: something that must hold for this benign cause is known not to hold now. It keeps its probability, but
+	// it is no member of an answer set.
+	Premature bool
 	// Requires is a soft gate: Absent multiplies the odds by 0.02, everything else leaves them.
 	Requires streamkeeper.State
 	// Discount multiplies the odds when an earlier remedy for this cause did not work; 0 means 1.
