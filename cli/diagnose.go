@@ -197,6 +197,8 @@ func narrow(reports []streamkeeper.Report, f diagnoseFlags) []streamkeeper.Repor
 		if f.group != "" || f.topic != "" {
 			r.Findings = slices.DeleteFunc(slices.Clone(r.Findings), func(x streamkeeper.Finding) bool { return !f.concerns(x.Entity) })
 			r.Symptoms = slices.DeleteFunc(slices.Clone(r.Symptoms), func(x streamkeeper.Symptom) bool { return !f.concerns(x.Entity) })
+			r.NotJudged = slices.DeleteFunc(slices.Clone(r.NotJudged), func(x streamkeeper.NotJudged) bool { return x.Entity != nil && !f.concerns(*x.Entity) })
+			r.Headline = narrowHeadline(r, f)
 		}
 		out = append(out, r)
 	}
@@ -212,6 +214,35 @@ func (f diagnoseFlags) concerns(e streamkeeper.Entity) bool {
 		return f.topic == "" || e.Name == f.topic
 	}
 	return true // a broker or a store may be why
+}
+
+// narrowHeadline is the headline of what was kept: the report's own may be about a group that was not asked for.
+func narrowHeadline(r streamkeeper.Report, f diagnoseFlags) string {
+	if r.Health.State == streamkeeper.HealthUnknown {
+		return r.Headline
+	}
+	if len(r.Findings) > 0 {
+		first := r.Findings[0]
+		for _, s := range r.Symptoms {
+			if s.Entity == first.Entity && first.Verdict != streamkeeper.VerdictBenign {
+				return named(s)
+			}
+		}
+		return first.Entity.String() + ": " + first.Title
+	}
+	asked := strings.Trim(strings.Join([]string{f.group, f.topic}, ", "), ", ")
+	if len(r.Symptoms) > 0 {
+		return named(r.Symptoms[0])
+	}
+	return asked + ": nothing is wrong"
+}
+
+// named is a symptom's text with its entity, where it does not name it.
+func named(s streamkeeper.Symptom) string {
+	if strings.Contains(s.Text, s.Entity.Name) {
+		return s.Text
+	}
+	return s.Entity.String() + ": " + s.Text
 }
 
 func printAnswer(p Process, f diagnoseFlags, a streamkeeper.Reports) error {
