@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,12 @@ func envInt(name string, def int) int {
 // TestCrash loads an engine, takes its power or its process away at a random sync, opens what is left and checks every
 // promise, several times per seed.
 func TestCrash(t *testing.T) {
-	run := func(seed uint64) error { return newCrash(seed, "").run() }
+	var rewrites atomic.Int64
+	run := func(seed uint64) error {
+		c := newCrash(seed, "")
+		defer func() { rewrites.Add(c.rewrites.Load()) }()
+		return c.run()
+	}
 	if *crashSeed != 0 {
 		if err := run(*crashSeed); err != nil {
 			t.Fatal(err)
@@ -58,6 +64,9 @@ func TestCrash(t *testing.T) {
 	}
 	close(seeds)
 	wg.Wait()
+	if rewrites.Load() == 0 {
+		t.Error("no object was ever rewritten: the test does not reach that far")
+	}
 }
 
 // TestCrash_WeakerFlushModesStayWhole: without fsync records may be lost, but what is left must open, be contiguous and
@@ -86,6 +95,8 @@ type crash struct {
 	flush   engine.Flushing
 	die     func()         // ends the current life; the fuse calls it too
 	after   *enginetest.FS // what the next life finds
+
+	rewrites atomic.Int64
 
 	serial    int
 	topics    int
@@ -126,6 +137,7 @@ func (c *crash) options() engine.Options {
 		Log: engine.LogOptions{SegmentBytes: 32 << 10, Flush: c.flush, FlushInterval: time.Millisecond},
 		Tier: engine.TierOptions{
 			OffloadAfter: time.Millisecond, LocalBytes: 128 << 10, HardLocalBytes: 64 << 20, SliceBytes: 4 << 10, PoolBytes: 64 << 10,
+			RewriteEvery: 5 * time.Millisecond, RewriteFan: 3,
 		},
 	}
 }
@@ -141,6 +153,8 @@ func (alarms) StoreCall(engine.StoreCall) {}
 
 func (a alarms) Event(ev engine.Event) {
 	switch ev.Kind {
+	case tier.EventObjectsRewritten:
+		a.c.rewrites.Add(1)
 	case engine.EventLogFailed, engine.EventMaintenanceFailed, engine.EventOffloadFailed, tier.EventSegmentCorrupt, tier.EventObjectCorrupt:
 		if !a.fs.Dead() {
 			a.c.check.Failf("event %s: %s", ev.Kind, ev.Text)

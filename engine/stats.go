@@ -49,6 +49,8 @@ type Stats struct {
 
 	Topics, Partitions, Objects int
 	ObjectBytes                 int64
+	LiveObjectBytes             int64 // of that, what somebody may still read
+	Rewrites, RewriteBytes      int64 // objects made from others since start, and their bytes
 	LogFailed                   bool
 
 	CacheBytes             int64 // tail cache in use
@@ -94,7 +96,8 @@ func (s *Stats) fromTier(t tier.Stats) {
 	if t.UploadsInFlight > 0 {
 		s.OldestUploadAge = t.OldestUpload.Seconds()
 	}
-	s.Objects, s.ObjectBytes = t.Objects, t.ObjectBytes
+	s.Objects, s.ObjectBytes, s.LiveObjectBytes = t.Objects, t.ObjectBytes, t.LiveBytes
+	s.Rewrites, s.RewriteBytes = t.Rewrites, t.RewriteBytes
 	s.PoolUsed, s.PoolLimit = t.Pool.UsedBytes, t.Pool.LimitBytes
 	s.PoolHits, s.PoolMisses, s.PoolEvictions, s.PoolWaits = t.Pool.Hits, t.Pool.Misses, t.Pool.Evictions, t.Pool.Waits
 	s.ColdReads = t.Pool.Reads

@@ -12,6 +12,16 @@ import (
 // max timestamp is at least ts, starting at offset from; ok is false when there
 // is none. The caller owns the bytes and finds the record in them.
 func (t *Tier) BatchForTime(ctx context.Context, stream uint32, from, ts int64) (raw []byte, ok bool, err error) {
+	for range maxMoves {
+		raw, ok, err = t.batchForTime(ctx, stream, from, ts)
+		if !errors.Is(err, ErrNotTiered) {
+			break // else its object was rewritten meanwhile
+		}
+	}
+	return raw, ok, err
+}
+
+func (t *Tier) batchForTime(ctx context.Context, stream uint32, from, ts int64) (raw []byte, ok bool, err error) {
 	for offset := from; ; {
 		row, ok, err := t.o.Index.Find(stream, offset)
 		if err != nil {

@@ -173,7 +173,7 @@ func (s *calls) report(c *call, began time.Time, err error) {
 // put stores body under name.
 func (s *calls) put(ctx context.Context, name string, body io.ReadSeeker, size int64, o PutOptions) error {
 	c := &call{op: "put", name: name, size: size}
-	b := &meteredBody{in: body, call: c, size: size, clock: s.o.Clock}
+	b := &meteredBody{lock: make(chan struct{}, 1), in: body, call: c, size: size, clock: s.o.Clock}
 	err := s.do(ctx, c, func(ctx context.Context) error {
 		err := s.store.Put(ctx, name, b, size, o)
 		if bad := b.failure(); err != nil && bad != nil {
@@ -232,9 +232,10 @@ func (s *calls) delete(ctx context.Context, name string) error {
 	return s.do(ctx, &call{op: "delete", name: name}, func(ctx context.Context) error { return s.store.Delete(ctx, name) })
 }
 
-// meteredBody counts what a put reads and can be cut off from its source.
+// meteredBody counts what a put reads and can be cut off from its source. Its
+// lock is a channel because a read may wait for the store: a rewrite reads there.
 type meteredBody struct {
-	mu     sync.Mutex
+	lock   chan struct{}
 	in     io.ReadSeeker
 	call   *call
 	size   int64
@@ -247,8 +248,8 @@ type meteredBody struct {
 var errBodyClosed = errors.New("the put was given up")
 
 func (b *meteredBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.lock <- struct{}{}
+	defer func() { <-b.lock }()
 	if b.closed {
 		return 0, errBodyClosed
 	}
@@ -264,8 +265,8 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 }
 
 func (b *meteredBody) Seek(offset int64, whence int) (int64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.lock <- struct{}{}
+	defer func() { <-b.lock }()
 	if b.closed {
 		return 0, errBodyClosed
 	}
@@ -279,13 +280,13 @@ func (b *meteredBody) Seek(offset int64, whence int) (int64, error) {
 
 // failure returns the error of the source, if that is what ended a put.
 func (b *meteredBody) failure() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.lock <- struct{}{}
+	defer func() { <-b.lock }()
 	return b.err
 }
 
 func (b *meteredBody) close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.lock <- struct{}{}
+	defer func() { <-b.lock }()
 	b.closed = true
 }

@@ -69,11 +69,14 @@ func (t *Tier) collectOnce(ctx context.Context) (next time.Time) {
 func (t *Tier) Trim(ctx context.Context, stream uint32, before int64) error {
 	t.trimming.Lock() // the last record of a stream must be its furthest
 	defer t.trimming.Unlock()
-	before = max(before, t.state.trimmed(stream))
-	if err := t.journal(ctx, trimRecord(stream, before)); err != nil {
+	to := t.state.trimmed(stream)
+	if before > to.before || to.at.IsZero() {
+		to = trim{max(before, to.before), t.o.Clock.Now()}
+	}
+	if err := t.journal(ctx, trimRecord(stream, to.before, to.at)); err != nil {
 		return fmt.Errorf("trimming stream %d: %w", stream, err)
 	}
-	empty, err := t.state.trim(stream, before)
+	empty, err := t.state.trim(stream, to)
 	if err != nil {
 		return fmt.Errorf("trimming stream %d: %w", stream, err)
 	}
@@ -94,4 +97,18 @@ func (t *Tier) destroy(ctx context.Context, ids []ObjectID) error {
 		signal(t.collectNow)
 	}
 	return nil
+}
+
+// destroyEmpty destroys what has no live runs: after a replay, and when the last
+// source of a rewrite is gone.
+func (t *Tier) destroyEmpty(ctx context.Context) error {
+	for {
+		ids := t.state.empty()
+		if len(ids) == 0 {
+			return nil
+		}
+		if err := t.destroy(ctx, ids); err != nil {
+			return err
+		}
+	}
 }

@@ -3,6 +3,7 @@ package tier
 import (
 	"bytes"
 	"context"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -70,17 +71,22 @@ func (f *faults) arm(crashAt int, crash func()) {
 // every surviving batch reads back, and the store holds exactly the committed
 // objects.
 func TestCrashesLeaveNoOrphans(t *testing.T) {
+	rewritten := 0
 	for seed := range uint64(80) {
-		synctest.Test(t, func(t *testing.T) { crashes(t, seed) })
+		synctest.Test(t, func(t *testing.T) { crashes(t, seed, &rewritten) })
+	}
+	if rewritten < 20 {
+		t.Errorf("only %d rewritten objects in all: the test proves little", rewritten)
 	}
 }
 
-func crashes(t *testing.T, seed uint64) {
+func crashes(t *testing.T, seed uint64, rewritten *int) {
 	r := rand.New(rand.NewPCG(seed, 3))
 	l := newLab(t, seed, 1+r.IntN(5), 2000)
 	f := &faults{random: rand.New(rand.NewPCG(seed, 4)), rate: []float64{0, 0.1, 0.3}[r.IntN(3)]}
 	l.store.Inject = f.inject
 	o := l.options()
+	o.RewriteFan = 2
 	trims := map[uint32]trimmed{}
 	for range 1 + r.IntN(4) {
 		for range r.IntN(4) {
@@ -90,6 +96,7 @@ func crashes(t *testing.T, seed uint64) {
 	}
 	f.arm(0, nil)
 	f.rate /= 3
+	l.log.restart(r.IntN(2) == 0)
 	o.Replay = l.log.replay(r.IntN(2) == 0)
 	l.start(o)
 	defer l.stop()
@@ -99,6 +106,7 @@ func crashes(t *testing.T, seed uint64) {
 		}
 	}()
 	l.until("all offloaded", 2*time.Hour, l.drained)
+	time.Sleep(3 * time.Minute) // rewriting comes to rest, too
 	l.until("all orphans collected", 5*time.Hour, func() bool { return l.tier.Stats().Orphans == 0 })
 	time.Sleep(time.Minute) // whatever PUT was still on its way has arrived
 	l.checkSurvivors(trims)
@@ -109,6 +117,10 @@ func crashes(t *testing.T, seed uint64) {
 		footer, err := object.Verify(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			t.Fatalf("seed %d: %s: %v", seed, name, err)
+		}
+		if footer.Segment == 0 {
+			*rewritten++
+			continue
 		}
 		if segments[footer.Segment] {
 			t.Fatalf("seed %d: segment %d was offloaded twice", seed, footer.Segment)
@@ -123,12 +135,12 @@ func (l *lab) generation(r *rand.Rand, f *faults, o Options, trims map[uint32]tr
 	crashed := make(chan struct{})
 	once := sync.OnceFunc(func() { close(crashed) })
 	if r.IntN(2) == 0 {
-		l.log.crashAt, l.log.lose = len(l.log.records)+1+r.IntN(8), r.IntN(2) == 0
+		l.log.crashAt, l.log.lose = len(l.log.records)+1+r.IntN(30), r.IntN(2) == 0
 		l.log.onCrash = once
 		f.arm(0, nil)
 	} else {
 		l.log.crashAt = 0
-		f.arm(l.store.Calls()+1+r.IntN(25), func() {
+		f.arm(l.store.Calls()+1+r.IntN(80), func() {
 			l.log.mu.Lock()
 			l.log.crashed = true
 			l.log.mu.Unlock()
@@ -136,6 +148,7 @@ func (l *lab) generation(r *rand.Rand, f *faults, o Options, trims map[uint32]tr
 		})
 	}
 	defer func() { l.log.crashed = false; l.log.crashAt = 0 }()
+	l.log.restart(r.IntN(2) == 0)
 	o.Replay = l.log.replay(r.IntN(2) == 0)
 	tier, err := Open(context.Background(), o)
 	if err != nil { // a DESTROY at replay may hit the crash
@@ -148,8 +161,14 @@ func (l *lab) generation(r *rand.Rand, f *faults, o Options, trims map[uint32]tr
 		select {
 		case <-crashed:
 		case <-time.After(time.Duration(r.IntN(3000)) * time.Millisecond):
+			if r.IntN(4) == 0 {
+				l.log.seal(l.load.Segment(1+r.IntN(20_000), time.Now()))
+			}
 			if stream := uint32(r.IntN(l.load.Streams)); r.IntN(6) == 0 {
 				before := l.randomOffset(r, stream)
+				if r.IntN(8) == 0 {
+					before = math.MaxInt64 // its topic is deleted
+				}
 				w := trims[stream]
 				w.maybe = max(w.maybe, before)
 				if tier.Trim(ctx, stream, before) == nil {

@@ -2,6 +2,7 @@ package tier
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -22,6 +23,7 @@ var errCrashed = errors.New("crashed")
 type localLog struct {
 	mu        sync.Mutex
 	sealed    []*tiertest.Segment
+	warm      []*tiertest.Segment // offloaded, not recycled
 	offloaded map[uint64]int
 	records   [][]byte
 	crashAt   int // journal record at which it crashes; 0 = never
@@ -71,8 +73,25 @@ func (l *localLog) Offloaded(id uint64) error {
 		return errCrashed
 	}
 	l.offloaded[id]++
-	l.sealed = slices.DeleteFunc(l.sealed, func(s *tiertest.Segment) bool { return s.Number == id })
+	l.sealed = slices.DeleteFunc(l.sealed, func(s *tiertest.Segment) bool {
+		if s.Number == id {
+			l.warm = append(l.warm, s)
+		}
+		return s.Number == id
+	})
 	return nil
+}
+
+// restart lists what was offloaded and not recycled again, as an engine does
+// that only knows its files.
+func (l *localLog) restart(recycle bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !recycle {
+		l.sealed = append(l.sealed, l.warm...)
+		slices.SortFunc(l.sealed, func(a, b *tiertest.Segment) int { return cmp.Compare(a.Number, b.Number) })
+	}
+	l.warm = nil
 }
 
 func (l *localLog) LocalBytes() int64 {
@@ -284,6 +303,9 @@ func (l *lab) checkAll(maxBytes int) {
 // checkStore holds the store against the live objects: nothing more, nothing less.
 func (l *lab) checkStore() {
 	l.t.Helper()
+	synctest.Wait()
+	l.tier.state.mu.Lock()
+	defer l.tier.state.mu.Unlock()
 	var want []string
 	for id, k := range l.tier.state.objects {
 		if k.phase == live {

@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"maps"
 	"slices"
 	"sort"
 	"sync"
@@ -27,9 +28,15 @@ func (x *MemIndex) at(stream uint32, base int64) int {
 }
 
 // Add implements Index.
-func (x *MemIndex) Add(o Object, rows []Row) error {
+func (x *MemIndex) Add(o Object, rows []Row) error { return x.Replace(o, rows, nil) }
+
+// Replace implements Index.
+func (x *MemIndex) Replace(o Object, rows, gone []Row) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	for _, r := range gone {
+		x.remove(r)
+	}
 	x.objects[o.ID] = o
 	for _, r := range rows {
 		i, have := x.at(r.Stream, r.Base), x.rows[r.Stream]
@@ -49,20 +56,43 @@ func (x *MemIndex) Remove(id ObjectID, rows []Row, last bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, r := range rows {
-		i, have := x.at(r.Stream, r.Base), x.rows[r.Stream]
-		if i == len(have) || have[i].Base != r.Base || have[i].Object != id {
-			continue
-		}
-		x.bytes[r.Stream] -= have[i].Bytes
-		if have = slices.Delete(have, i, i+1); len(have) == 0 {
-			delete(x.rows, r.Stream)
-			delete(x.bytes, r.Stream)
-		} else {
-			x.rows[r.Stream] = have
-		}
+		r.Object = id
+		x.remove(r)
 	}
 	if last {
 		delete(x.objects, id)
+	}
+	return nil
+}
+
+// remove forgets a row of a certain object.
+func (x *MemIndex) remove(r Row) {
+	i, have := x.at(r.Stream, r.Base), x.rows[r.Stream]
+	if i == len(have) || have[i].Base != r.Base || have[i].Object != r.Object {
+		return
+	}
+	x.bytes[r.Stream] -= have[i].Bytes
+	if have = slices.Delete(have, i, i+1); len(have) == 0 {
+		delete(x.rows, r.Stream)
+		delete(x.bytes, r.Stream)
+	} else {
+		x.rows[r.Stream] = have
+	}
+}
+
+// Scan implements Index.
+func (x *MemIndex) Scan(from uint32, fn func(Row) bool) error {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, stream := range slices.Sorted(maps.Keys(x.rows)) {
+		if stream < from {
+			continue
+		}
+		for _, r := range x.rows[stream] {
+			if !fn(r) {
+				return nil
+			}
+		}
 	}
 	return nil
 }

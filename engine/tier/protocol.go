@@ -32,7 +32,7 @@ func (u *uploader) offload(ctx context.Context, f *flight) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	notBefore, err := u.store(ctx, id, plan, s.ID())
+	notBefore, err := u.t.store(ctx, plan, u.feedback)
 	if err != nil {
 		u.t.state.abandon(id)
 		return 0, err
@@ -67,33 +67,34 @@ func (f *flight) turn(ctx context.Context) error {
 
 // store logs PREPARE and puts the object until it is there. Each attempt ends
 // well before the prepared time, after which an object without COMMIT may be
-// deleted; PREPARE is renewed in time.
-func (u *uploader) store(ctx context.Context, id ObjectID, plan *object.Plan, segment uint64) (notBefore time.Time, err error) {
+// deleted; PREPARE is renewed in time. ended hears of each attempt.
+func (t *Tier) store(ctx context.Context, plan *object.Plan, ended func(err error, took time.Duration, now time.Time)) (notBefore time.Time, err error) {
+	id, segment := plan.Footer().ID, plan.Footer().Segment
 	body := plan.Body()
 	defer func() { err = cmp.Or(err, body.Close()) }()
-	attempt := 2 * u.t.calls.deadline(plan.Size())
+	attempt := 2 * t.calls.deadline(plan.Size())
 	for failures := 0; ; failures++ {
-		now := u.t.o.Clock.Now()
-		if now.Add(attempt).After(notBefore) {
-			notBefore = now.Add(max(u.t.o.PrepareTTL, 2*attempt))
-			if err := u.t.journal(ctx, prepareRecord(id, notBefore, segment)); err != nil {
+		began := t.o.Clock.Now()
+		if began.Add(attempt).After(notBefore) {
+			notBefore = began.Add(max(t.o.PrepareTTL, 2*attempt))
+			if err := t.journal(ctx, prepareRecord(id, notBefore, segment)); err != nil {
 				return notBefore, err
 			}
-			u.t.state.prepare(id, notBefore)
+			t.state.prepare(id, notBefore)
 		}
-		err := u.t.calls.put(ctx, objectName(id), body, plan.Size(), PutOptions{})
-		ended := u.t.o.Clock.Now()
-		u.feedback(err, ended.Sub(now), ended)
+		err := t.calls.put(ctx, objectName(id), body, plan.Size(), PutOptions{})
+		now := t.o.Clock.Now()
+		ended(err, now.Sub(began), now)
 		if err == nil {
 			return notBefore, nil
 		}
 		if _, ours := errors.AsType[*bodyError](err); ours {
-			return notBefore, err // the local log's trouble: plan again later
+			return notBefore, err // the source's trouble: plan again later
 		}
-		if lost, err := u.t.fence.status(); lost {
+		if lost, err := t.fence.status(); lost {
 			return notBefore, err
 		}
-		if !u.t.sleep(ctx, u.t.backoff(failures, 10*time.Second), callsWrite) {
+		if !t.sleep(ctx, t.backoff(failures, 10*time.Second), callsWrite) {
 			return notBefore, context.Cause(ctx)
 		}
 	}

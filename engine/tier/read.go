@@ -10,6 +10,9 @@ import (
 // maxRowsPerRead bounds the work of one Read over tiny runs.
 const maxRowsPerRead = 256
 
+// maxMoves bounds how often a read follows rows that are rewritten under its feet.
+const maxMoves = 4
+
 // Read returns batches from the one that holds r.Offset. It never waits for the
 // store: when the bytes are not in the slice pool it starts to fetch them and
 // returns Pending, and calls ready once when trying again is worth it (also when
@@ -64,6 +67,7 @@ type missing struct {
 // fill collects whole batches of consecutive rows into c until r.MaxBytes, and
 // tells where it stopped. n is the number of bytes.
 func (t *Tier) fill(c *Cold, v *view, r ReadRequest) (n int64, m missing, err error) {
+	moved := 0
 	for range maxRowsPerRead {
 		row, ok, err := t.o.Index.Find(r.Stream, c.NextOffset)
 		if err != nil {
@@ -76,7 +80,11 @@ func (t *Tier) fill(c *Cold, v *view, r ReadRequest) (n int64, m missing, err er
 			return n, m, nil
 		}
 		o, ok, err := t.o.Index.Object(row.Object)
-		if err != nil || !ok { // trimmed between the two look-ups
+		if err == nil && !ok && moved < maxMoves {
+			moved++ // rewritten, or trimmed, between the two look-ups
+			continue
+		}
+		if err != nil || !ok {
 			return 0, m, fmt.Errorf("%w: looking for object %s: %w", ErrStorage, objectName(row.Object), errors.Join(err, ErrNotTiered))
 		}
 		w := locate(o, row, c.NextOffset)

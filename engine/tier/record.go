@@ -18,6 +18,7 @@ const (
 	recordTombstone = 4 // id: it is gone from the store
 	recordTrim      = 5 // stream, before: its runs ending at or before that offset are dead
 	recordEpoch     = 6 // epoch: the last fence claim, to find the next one
+	recordRewrite   = 7 // id, not before, sources, streams, footer: a COMMIT whose runs replace those of the sources
 )
 
 // record is a decoded journal record; fields not of its kind are zero.
@@ -30,7 +31,10 @@ type record struct {
 	size      int64 // commit: of the object
 	stream    uint32
 	before    int64
+	at        time.Time // trim: when the stream was trimmed so far; zero in records of older builds
 	epoch     uint64
+	sources   []ObjectID // rewrite: whose runs of the streams from to to it replaces
+	from, to  uint32
 }
 
 var errRecord = errors.New("journal record is damaged")
@@ -51,9 +55,21 @@ func tombstoneRecord(id ObjectID) []byte {
 	return append([]byte{recordTombstone}, id[:]...)
 }
 
-func trimRecord(stream uint32, before int64) []byte {
+func rewriteRecord(id ObjectID, notBefore time.Time, sources []ObjectID, from, to uint32, footer []byte) []byte {
+	b := objectRecord(recordRewrite, id, notBefore)
+	b = binary.AppendUvarint(b, uint64(from))
+	b = binary.AppendUvarint(b, uint64(to))
+	b = binary.AppendUvarint(b, uint64(len(sources)))
+	for _, s := range sources {
+		b = append(b, s[:]...)
+	}
+	return append(b, footer...)
+}
+
+func trimRecord(stream uint32, before int64, at time.Time) []byte {
 	b := binary.AppendUvarint([]byte{recordTrim}, uint64(stream))
-	return binary.AppendVarint(b, before)
+	b = binary.AppendVarint(b, before)
+	return binary.AppendVarint(b, at.UnixMilli())
 }
 
 func epochRecord(epoch uint64) []byte {
@@ -73,7 +89,7 @@ func RecordKey(rec []byte) (key string, dead bool, err error) {
 		return "", false, errRecord
 	}
 	switch kind := rec[0]; kind {
-	case recordPrepare, recordCommit, recordDestroy, recordTombstone:
+	case recordPrepare, recordCommit, recordDestroy, recordTombstone, recordRewrite:
 		if len(rec) < 17 {
 			return "", false, errRecord
 		}
@@ -98,13 +114,8 @@ func decodeRecord(rec []byte) (record, error) {
 	r := record{kind: rec[0]}
 	switch r.kind {
 	case recordTrim:
-		stream, n := binary.Uvarint(rec[1:])
-		before, m := binary.Varint(rec[1+n:])
-		if m <= 0 {
-			return r, errRecord
-		}
-		r.stream, r.before = uint32(stream), before
-		return r, nil
+		err := r.decodeTrim(rec[1:])
+		return r, err
 	case recordEpoch:
 		epoch, n := binary.Uvarint(rec[1:])
 		if n <= 0 {
@@ -131,16 +142,64 @@ func decodeRecord(rec []byte) (record, error) {
 		}
 		r.segment = segment
 	case recordCommit:
-		f, err := object.DecodeFooter(rest)
-		if err != nil {
-			return r, fmt.Errorf("%w: %w", errRecord, err)
-		}
-		if f.ID != r.id {
-			return r, fmt.Errorf("%w: its footer is of another object", errRecord)
-		}
-		r.footer, r.size, r.segment = f, f.Size(len(rest)), f.Segment
+		err := r.decodeFooter(rest)
+		return r, err
+	case recordRewrite:
+		err := r.decodeRewrite(rest)
+		return r, err
 	}
 	return r, nil
+}
+
+func (r *record) decodeTrim(b []byte) error {
+	stream, n := binary.Uvarint(b)
+	before, m := binary.Varint(b[n:])
+	if m <= 0 {
+		return errRecord
+	}
+	r.stream, r.before = uint32(stream), before
+	if b = b[n+m:]; len(b) == 0 {
+		return nil
+	}
+	ms, n := binary.Varint(b)
+	if n <= 0 {
+		return errRecord
+	}
+	r.at = time.UnixMilli(ms)
+	return nil
+}
+
+func (r *record) decodeRewrite(b []byte) error {
+	var numbers [3]uint64
+	for i := range numbers {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > math.MaxUint32 {
+			return errRecord
+		}
+		numbers[i], b = v, b[n:]
+	}
+	count := int(numbers[2])
+	if count > len(b)/len(ObjectID{}) {
+		return errRecord
+	}
+	r.from, r.to = uint32(numbers[0]), uint32(numbers[1])
+	r.sources = make([]ObjectID, count)
+	for i := range r.sources {
+		b = b[copy(r.sources[i][:], b):]
+	}
+	return r.decodeFooter(b)
+}
+
+func (r *record) decodeFooter(b []byte) error {
+	f, err := object.DecodeFooter(b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errRecord, err)
+	}
+	if f.ID != r.id {
+		return fmt.Errorf("%w: its footer is of another object", errRecord)
+	}
+	r.footer, r.size, r.segment = f, f.Size(len(b)), f.Segment
+	return nil
 }
 
 // committed turns a footer into index rows.

@@ -91,6 +91,12 @@ type Object struct {
 type Index interface {
 	// Add stores an object and its rows (sorted by stream, base) in one step.
 	Add(o Object, rows []Row) error
+	// Replace is Add and, in the same step, forgets the rows gone, so that no
+	// reader misses an offset or meets it twice.
+	Replace(o Object, rows, gone []Row) error
+	// Scan calls fn for each row of streams from from on, by stream and base,
+	// until fn returns false. fn must not call the index.
+	Scan(from uint32, fn func(Row) bool) error
 	// Remove forgets rows; the object itself too when last is true.
 	Remove(id ObjectID, rows []Row, last bool) error
 	// Find returns the row with offset < Next and the smallest Base: the row
@@ -148,6 +154,7 @@ const (
 	EventStoreFenced      = "store_fenced"      // another node or cluster owns the prefix; attrs: owner
 	EventStoreUnfenced    = "store_unfenced"    // the store does not honour put-if-absent
 	EventObjectCorrupt    = "object_corrupt"    // attrs: object, block
+	EventObjectsRewritten = "objects_rewritten" // attrs: object, sources, bytes, runs, rows (runs before), seconds
 	EventSegmentUnread    = "segment_unread"    // the local log could not be read; tried again; attrs: segment
 	EventSegmentCorrupt   = "segment_corrupt"   // a local segment that must not be offloaded; attrs: segment
 )
@@ -203,6 +210,12 @@ type Options struct {
 	MaxUploads   int           // upper bound of the adaptive concurrency; default 4 × cores
 	UploadMemory int64         // bytes all uploads together may buffer; default 32 MiB
 	PrepareTTL   time.Duration // after which an uncommitted object is collected; default 15 min
+
+	RunBytes     int64         // shorter runs are merged; default 8 MiB
+	RewriteBytes int64         // size of a rewritten object, about; default 256 MiB
+	RewriteRate  int64         // bytes per second read for rewriting; default 64 MiB/s
+	RewriteFan   int           // how many objects with runs of one length are merged; default 8
+	RewriteEvery time.Duration // how often it looks for something to rewrite; default 5 s
 
 	CallBase      time.Duration // fixed part of a call's deadline; default 10 s
 	MinRate       int64         // bytes per second added to it; default 1 MiB/s

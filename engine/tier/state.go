@@ -1,7 +1,6 @@
 package tier
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -23,9 +22,15 @@ type known struct {
 	phase     phase
 	notBefore time.Time // earliest DELETE
 	size      int64
-	runs      int  // live ones
-	gets      int  // reads from the store in flight
-	uploading bool // by this process: not an orphan
+	data      int64     // of that, runs
+	runs      int       // live ones
+	live      int64     // their bytes
+	deadline  time.Time // a deleted topic's bytes must be gone by then; zero = none are left
+	first     uint32    // stream
+	last      uint32
+	sources   []ObjectID // a rewrite's
+	gets      int        // reads from the store in flight
+	uploading bool       // by this process: not an orphan
 	retryAt   time.Time
 	failures  int // of DELETE
 }
@@ -37,56 +42,59 @@ type state struct {
 
 	mu      sync.Mutex
 	objects map[ObjectID]*known
-	trims   map[uint32]int64
+	trims   map[uint32]trim
+	// moved says, while journal records are replayed, which rows of an object
+	// live in another one.
+	moved map[ObjectID][]move
 	// segments that are committed, and whether the source was told. An entry
 	// stays until a listing made after that no longer holds the segment: a round
 	// working on an older listing must not take it for new.
-	segments map[uint64]bool
-	epoch    uint64
-	live     int
-	bytes    int64
+	segments  map[uint64]bool
+	epoch     uint64
+	live      int
+	bytes     int64
+	liveBytes int64
+}
+
+// trim is how far a stream was trimmed, and when.
+type trim struct {
+	before int64
+	at     time.Time
 }
 
 func newState(index Index) *state {
-	return &state{index: index, objects: map[ObjectID]*known{}, trims: map[uint32]int64{}, segments: map[uint64]bool{}}
+	return &state{index: index, objects: map[ObjectID]*known{}, trims: map[uint32]trim{}, segments: map[uint64]bool{}}
 }
 
-// replay applies a record of an earlier process. Trims are applied by settle, so
-// that the order of records does not matter.
-func (s *state) replay(r record) error {
+// replay applies the last record of a key. The records of all keys come twice,
+// first with commits false, then with commits true: what a COMMIT adds depends
+// on trims and on rewrites.
+func (s *state) replay(r record, commits bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if commits {
+		if r.kind == recordCommit || r.kind == recordRewrite {
+			return s.commitLocked(r, nil)
+		}
+		return nil
+	}
 	switch r.kind {
 	case recordPrepare:
 		s.objects[r.id] = &known{id: r.id, phase: prepared, notBefore: r.notBefore}
-	case recordCommit:
-		return s.commitLocked(r)
 	case recordDestroy:
-		return s.destroyedLocked(r)
-	case recordTombstone:
-		delete(s.objects, r.id)
+		s.objects[r.id] = &known{id: r.id, phase: destroyed, notBefore: r.notBefore}
 	case recordTrim:
-		s.trims[r.stream] = max(s.trims[r.stream], r.before)
+		s.trims[r.stream] = trim{r.before, r.at}
 	case recordEpoch:
-		s.epoch = max(s.epoch, r.epoch)
+		s.epoch = r.epoch
+	case recordRewrite:
+		s.noteMoved(r)
 	}
 	return nil
 }
 
-func (s *state) destroyedLocked(r record) error {
-	k := s.objects[r.id]
-	if k != nil && k.phase == live {
-		if err := s.dropLocked(k); err != nil {
-			return err
-		}
-	}
-	s.objects[r.id] = &known{id: r.id, phase: destroyed, notBefore: r.notBefore}
-	return nil
-}
-
-// dropLocked removes a live object that an unknown set of rows may still name:
-// replayed COMMITs know their rows, which settle and Trim remove one by one, so
-// only the object row is left here.
+// dropLocked removes a live object whose rows are gone already: an object is
+// destroyed only when it has none left.
 func (s *state) dropLocked(k *known) error {
 	s.live--
 	s.bytes -= k.size
@@ -98,7 +106,7 @@ func (s *state) dropLocked(k *known) error {
 func (s *state) commit(r record) (empty bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.commitLocked(r); err != nil {
+	if err := s.commitLocked(r, nil); err != nil {
 		return false, err
 	}
 	return s.objects[r.id].runs == 0, nil
@@ -111,19 +119,46 @@ func (s *state) lastEpoch() uint64 {
 	return s.epoch
 }
 
-func (s *state) commitLocked(r record) error {
+// commitLocked adds the object of r and its rows, in place of those of gone that
+// are still there.
+func (s *state) commitLocked(r record, gone []Row) error {
 	object, rows := committed(&r.footer, r.size, r.notBefore)
-	rows = slices.DeleteFunc(rows, func(w Row) bool { return w.Next <= s.trims[w.Stream] })
-	if err := s.index.Add(object, rows); err != nil {
+	k := &known{id: r.id, phase: live, notBefore: r.notBefore, size: r.size, data: object.Data, sources: r.sources}
+	if n := len(rows); n > 0 {
+		k.first, k.last = rows[0].Stream, rows[n-1].Stream
+	}
+	rows = slices.DeleteFunc(rows, func(w Row) bool { return s.deadLocked(k, w) })
+	for _, w := range rows {
+		k.runs++
+		k.live += w.Bytes
+	}
+	if err := s.leaveLocked(gone); err != nil {
+		return err
+	}
+	if err := s.index.Replace(object, rows, gone); err != nil {
 		return fmt.Errorf("indexing object %x: %w", r.id, err)
 	}
-	if k := s.objects[r.id]; k == nil || k.phase != live {
-		s.live++
-		s.bytes += r.size
+	s.live++
+	s.bytes += r.size
+	s.liveBytes += k.live
+	s.objects[r.id] = k
+	if r.kind == recordCommit {
+		s.segments[r.segment] = false
 	}
-	s.objects[r.id] = &known{id: r.id, phase: live, notBefore: r.notBefore, size: r.size, runs: len(rows)}
-	s.segments[r.segment] = false
 	return nil
+}
+
+// deadLocked reports whether a row about to be added is dead already.
+func (s *state) deadLocked(k *known, w Row) bool {
+	if s.movedLocked(w) {
+		return true
+	}
+	t, ok := s.trims[w.Stream]
+	if !ok || w.Next > t.before {
+		return false
+	}
+	k.died(t)
+	return true
 }
 
 // prepare notes an object about to be uploaded by this process.
@@ -149,6 +184,13 @@ func (s *state) segmentState(segment uint64) (committed, told bool) {
 	defer s.mu.Unlock()
 	told, committed = s.segments[segment]
 	return committed, told
+}
+
+// recognised notes a segment that was committed by an earlier process.
+func (s *state) recognised(segment uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.segments[segment] = false
 }
 
 // told notes that the source knows a segment to be offloaded.
@@ -202,51 +244,41 @@ func (s *state) release(id ObjectID) {
 
 // trim removes the dead rows of a stream and returns the objects left without
 // any.
-func (s *state) trim(stream uint32, before int64) (empty []ObjectID, err error) {
+func (s *state) trim(stream uint32, t trim) (empty []ObjectID, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trims[stream] = max(s.trims[stream], before)
+	s.trims[stream] = t
 	for {
 		row, ok, err := s.index.Find(stream, 0)
-		if err != nil || !ok || row.Next > before {
+		if err != nil || !ok || row.Next > t.before {
 			return empty, err
 		}
 		if err := s.index.Remove(row.Object, []Row{row}, false); err != nil {
 			return empty, fmt.Errorf("trimming stream %d: %w", stream, err)
 		}
 		k := s.objects[row.Object]
-		if k == nil {
-			continue // a replayed COMMIT whose object is gone since
-		}
-		if k.runs--; k.runs == 0 && k.phase == live {
+		k.runs--
+		k.live -= row.Bytes
+		s.liveBytes -= row.Bytes
+		k.died(t)
+		if s.emptyLocked(k) {
 			empty = append(empty, k.id)
 		}
 	}
 }
 
 // trimmed returns how far a stream was trimmed.
-func (s *state) trimmed(stream uint32) int64 {
+func (s *state) trimmed(stream uint32) trim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.trims[stream]
 }
 
-// settle finishes a replay: it applies the trims to rows replayed before them
-// and returns the live objects without runs.
-func (s *state) settle() ([]ObjectID, error) {
-	for stream, before := range s.trims {
-		if _, err := s.trim(stream, before); err != nil {
-			return nil, err
-		}
-	}
-	var empty []ObjectID
-	for id, k := range s.objects {
-		if k.phase == live && k.runs == 0 {
-			empty = append(empty, id)
-		}
-	}
-	slices.SortFunc(empty, func(a, b ObjectID) int { return cmp.Compare(string(a[:]), string(b[:])) })
-	return empty, nil
+// settle finishes a replay.
+func (s *state) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved = nil
 }
 
 // notBefore returns the earliest time an object may be deleted.
@@ -296,7 +328,7 @@ func (s *state) collectable(now time.Time) (due []ObjectID, next time.Time) {
 			next = at
 		}
 	}
-	slices.SortFunc(due, func(a, b ObjectID) int { return cmp.Compare(string(a[:]), string(b[:])) })
+	slices.SortFunc(due, compareIDs)
 	return due, next
 }
 
@@ -317,8 +349,9 @@ func (s *state) forget(id ObjectID) {
 	delete(s.objects, id)
 }
 
-func (s *state) counts() (objects, orphans int, bytes int64) {
+func (s *state) counts(st *Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.live, len(s.objects) - s.live, s.bytes
+	st.Objects, st.Orphans = s.live, len(s.objects)-s.live
+	st.ObjectBytes, st.LiveBytes = s.bytes, s.liveBytes
 }

@@ -18,7 +18,10 @@ type Stats struct {
 
 	Objects      int   // committed
 	ObjectBytes  int64 // size of committed objects
-	Orphans      int   // prepared or destroyed, not yet deleted
+	LiveBytes    int64 // of that, runs somebody may still read
+	Rewrites     int64 // objects that rewriting made
+	RewriteBytes int64
+	Orphans      int // prepared or destroyed, not yet deleted
 	Fenced       bool
 	FenceErr     error // why uploads do not run; nil when they do
 	Health       []Health

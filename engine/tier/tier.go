@@ -43,6 +43,7 @@ type Tier struct {
 	calls    *calls
 	fence    *fence
 	uploader *uploader
+	rewriter *rewriter
 	pool     *pool
 
 	wake       chan struct{}
@@ -67,28 +68,11 @@ func Open(ctx context.Context, o Options) (*Tier, error) {
 	t.fence = &fence{t: t, ready: make(chan struct{})}
 	t.uploader = newUploader(t)
 	t.pool = newPool(o.Clock, o.PoolBytes, o.SliceBytes)
-	if o.Replay != nil {
-		for rec, err := range o.Replay {
-			if err != nil {
-				return nil, fmt.Errorf("replaying the tier's journal: %w", err)
-			}
-			r, err := decodeRecord(rec)
-			if err != nil {
-				return nil, fmt.Errorf("replaying the tier's journal: %w", err)
-			}
-			if err := t.state.replay(r); err != nil {
-				return nil, fmt.Errorf("replaying the tier's journal: %w", err)
-			}
-		}
-	}
-	empty, err := t.state.settle()
-	if err != nil {
+	t.rewriter = newRewriter(t)
+	if err := t.replay(); err != nil {
 		return nil, fmt.Errorf("replaying the tier's journal: %w", err)
 	}
-	if err := t.destroy(ctx, empty); err != nil {
-		return nil, err
-	}
-	return t, nil
+	return t, t.destroyEmpty(ctx)
 }
 
 // Run uploads, collects, probes and reads until ctx ends, then waits for its
@@ -100,6 +84,7 @@ func (t *Tier) Run(ctx context.Context) error {
 	g.Go(func() { t.fence.keep(ctx) })
 	g.Go(func() { t.collect(ctx) })
 	g.Go(func() { t.uploader.run(ctx) })
+	g.Go(func() { t.rewriter.run(ctx) })
 	for range t.o.ReadWorkers {
 		g.Go(func() { t.fetch(ctx) })
 	}
@@ -197,7 +182,8 @@ func (t *Tier) Extent(stream uint32) (Extent, bool, error) { return t.o.Index.Ex
 func (t *Tier) Stats() Stats {
 	now := t.o.Clock.Now()
 	s := Stats{Health: t.health.snapshot(), Pool: t.pool.snapshot(), JournalError: t.journalError()}
-	s.Objects, s.Orphans, s.ObjectBytes = t.state.counts()
+	t.state.counts(&s)
+	s.Rewrites, s.RewriteBytes = t.rewriter.objects.Load(), t.rewriter.bytes.Load()
 	s.Fenced, s.FenceErr = t.fence.status()
 	t.uploader.stats(&s, now)
 	return s

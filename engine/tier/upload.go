@@ -37,6 +37,7 @@ type uploader struct {
 	uploaded   int64
 	bytes      int64
 	failures   int64
+	behind     bool // more is due than may be in flight
 	wait       sync.WaitGroup
 	firstRound bool
 }
@@ -90,13 +91,17 @@ func (u *uploader) round(ctx context.Context) {
 	now := u.t.o.Clock.Now()
 	told := u.t.state.toldSegments(u.firstRound)
 	sealed := u.t.o.Source.SealedSegments()
-	u.firstRound = false
+	if u.firstRound {
+		u.recognise(sealed)
+		u.firstRound = false
+	}
 	waiting := u.uncommitted(sealed, told)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.meet(sealed, now)
 	due := u.due(waiting, now)
 	u.measure(waiting, len(due), now)
+	u.behind = len(due) > u.limit.allowed
 	select {
 	case <-u.t.fence.ready:
 	default:
@@ -124,6 +129,28 @@ func (u *uploader) round(ctx context.Context) {
 		f := &flight{segment: s, began: now, before: u.last, done: make(chan struct{})}
 		u.flights[s.ID()], u.last = f, f
 		u.wait.Go(func() { u.fly(ctx, f) })
+	}
+}
+
+// recognise finds segments that an earlier process offloaded and of whose object
+// no record is left: it was rewritten, or died, before the segment was recycled.
+// A segment was offloaded if all its live runs are cold.
+func (u *uploader) recognise(sealed []Segment) {
+	for _, s := range sealed {
+		if committed, _ := u.t.state.segmentState(s.ID()); committed {
+			continue
+		}
+		cold := true
+		for _, r := range s.Runs() {
+			row, ok, err := u.t.o.Index.Find(r.Stream, r.Base)
+			stored := err == nil && ok && row.Base <= r.Base && row.Next >= r.Next
+			if cold = stored || u.t.state.trimmed(r.Stream).before >= r.Next; !cold {
+				break
+			}
+		}
+		if cold && len(s.Runs()) > 0 {
+			u.t.state.recognised(s.ID())
+		}
 	}
 }
 
@@ -246,6 +273,13 @@ func (u *uploader) fly(ctx context.Context, f *flight) {
 		u.t.event(EventSegmentUnread, fmt.Sprintf("segment %d cannot be offloaded: %v", f.segment.ID(), err), map[string]any{"segment": f.segment.ID()})
 	}
 	u.t.Wake()
+}
+
+// late reports whether offload is behind: others should leave it the store.
+func (u *uploader) late() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.behind
 }
 
 // stats fills in the uploader's part.

@@ -283,8 +283,11 @@ func FuzzDecodeRecord(f *testing.F) {
 		if err != nil || key == "" || dead != (r.kind == recordTombstone) {
 			t.Fatalf("decoded, but its key is %q, %v, %v", key, dead, err)
 		}
-		if err := newState(NewMemIndex()).replay(r); err != nil {
-			t.Fatal(err)
+		s := newState(NewMemIndex())
+		for _, commits := range []bool{false, true} {
+			if err := s.replay(r, commits); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }
@@ -298,7 +301,8 @@ func sampleRecords(t testing.TB, l *tiertest.Load) [][]byte {
 	}
 	return [][]byte{
 		prepareRecord(id, at, 5), commitRecord(id, at, plan.EncodedFooter()), destroyRecord(id, at), tombstoneRecord(id),
-		trimRecord(7, 99), epochRecord(3),
+		trimRecord(7, 99, at), epochRecord(3),
+		rewriteRecord(id, at, []ObjectID{{9}, {8}}, 2, 1<<30, plan.EncodedFooter()),
 	}
 }
 
@@ -311,6 +315,9 @@ func TestRecords(t *testing.T) {
 		}
 		if r.kind == recordCommit && (len(r.footer.Runs) == 0 || r.segment != 5 || r.size <= r.footer.Data || r.notBefore.UnixMilli() != 1234567) {
 			t.Fatalf("commit: %+v", r)
+		}
+		if r.kind == recordRewrite && (len(r.sources) != 2 || r.sources[1] != (ObjectID{8}) || r.from != 2 || r.to != 1<<30 || len(r.footer.Runs) == 0) {
+			t.Fatalf("rewrite: %+v", r)
 		}
 		if r.kind == recordTrim && (r.stream != 7 || r.before != 99) {
 			t.Fatalf("trim: %+v", r)
