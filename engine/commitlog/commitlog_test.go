@@ -88,7 +88,10 @@ func openLog(t *testing.T, fs vfs.FS, o Options) (*Log[int], Recovery, *sink, []
 
 func tryOpen(fs vfs.FS, o Options) (*Log[int], Recovery, *sink, []replayed, error) {
 	var got []replayed
-	o.FS, o.Dir, o.Now = fs, "log", time.Now
+	o.FS, o.Dir = fs, "log"
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = 16 << 10
 	}
@@ -228,6 +231,31 @@ func TestLog_RecycledSlotsHideTheirPast(t *testing.T) {
 }
 
 // damage flips a byte of a frame's payload in its file.
+// TestLog_ZeroFillsWhenThereIsTime: a busy log sets space aside for its next segment, a quiet one fills it.
+func TestLog_ZeroFillsWhenThereIsTime(t *testing.T) {
+	for _, c := range []struct {
+		lasted time.Duration // of the first segment
+		size   int64         // of the spare slot after it
+	}{{time.Hour, 16 << 10}, {0, 0}} {
+		at := time.Unix(1, 0)
+		l, _, s, _ := openLog(t, vfs.NewMem(), Options{SegmentBytes: 16 << 10, Now: func() time.Time { return at }})
+		put(t, l, 1, payload(1, 10))
+		s.wait(t, "the first append", func() bool { return len(s.durable) == 1 })
+		l.prepare.Wait()
+		at = at.Add(c.lasted) // nobody asks for the time now
+		l.Rotate()
+		put(t, l, 2, payload(2, 10))
+		l.prepare.Wait()
+		info, err := l.free[0].file.Stat()
+		if err != nil || info.Size() != c.size {
+			t.Errorf("after a segment that lasted %v the next is %d bytes, want %d; %v", c.lasted, info.Size(), c.size, err)
+		}
+		if _, err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func damage(t *testing.T, fs vfs.FS, l *Log[int], p Place) {
 	t.Helper()
 	seg, err := l.acquire(p.Segment)

@@ -78,7 +78,8 @@ type Options struct {
 const (
 	slabBytes  = 1 << 20
 	spareSlots = 1
-	keepFree   = 2 // free slots kept for reuse beyond the spare
+	keepFree   = 2        // free slots kept for reuse beyond the spare
+	fillRate   = 16 << 20 // bytes a second of the log above which new slots are not zero-filled
 )
 
 // Log is an open commit log; safe for concurrent use.
@@ -98,7 +99,8 @@ type Log[T any] struct {
 	nextID    uint64
 	nextSlot  uint32
 	free      []*slot
-	filling   bool // the preparer is at work
+	filling   bool      // the preparer is at work
+	openedAt  time.Time // when the active segment, or the last one, began
 	queued    int64
 	frames    int
 	wantSync  uint64

@@ -290,8 +290,9 @@ func (l *Log[T]) closeFiles() error {
 }
 
 // startPreparer makes one spare slot in the background when none is left: created, zero-filled and synced, so that the
-// next segment starts on a file whose metadata never changes.
-func (l *Log[T]) startPreparer() {
+// next segment starts on a file whose metadata never changes. A busy log only sets the space aside: zeros would double
+// what the disk has to write, while its groups are large enough to carry the metadata.
+func (l *Log[T]) startPreparer(busy bool) {
 	if l.filling || l.closing || len(l.free) >= spareSlots {
 		return
 	}
@@ -302,7 +303,11 @@ func (l *Log[T]) startPreparer() {
 	go func() {
 		defer l.prepare.Done()
 		err := l.o.create(s)
-		if err == nil {
+		switch {
+		case err != nil:
+		case busy:
+			_ = s.file.Preallocate(0, l.o.SegmentBytes) // where it cannot, the file grows as it is written
+		default:
 			err = l.o.zeroFill(s)
 		}
 		l.mu.Lock()
