@@ -70,6 +70,8 @@ type GroupConfig struct {
 	MinSessionTimeout     Duration `yaml:"min_session_timeout"`
 	MaxSessionTimeout     Duration `yaml:"max_session_timeout"`
 	InitialRebalanceDelay Duration `yaml:"initial_rebalance_delay"`
+	ConsumerSession       Duration `yaml:"consumer_session_timeout"`
+	ConsumerHeartbeat     Duration `yaml:"consumer_heartbeat_interval"`
 }
 
 // DiagnoseConfig is the diagnosis loop.
@@ -137,6 +139,7 @@ func Defaults() Config {
 			Group: GroupConfig{
 				MinSessionTimeout: Duration{6 * time.Second}, MaxSessionTimeout: Duration{30 * time.Minute},
 				InitialRebalanceDelay: Duration{3 * time.Second},
+				ConsumerSession:       Duration{45 * time.Second}, ConsumerHeartbeat: Duration{5 * time.Second},
 			},
 		},
 		Diagnose: DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}},
@@ -217,6 +220,9 @@ func (b *BrokerConfig) validate(bad func(key, format string, args ...any)) {
 	}
 	if b.Group.MinSessionTimeout.Duration <= 0 || b.Group.MaxSessionTimeout.Duration < b.Group.MinSessionTimeout.Duration {
 		bad("broker.group.max_session_timeout", "want 0 < min_session_timeout <= max_session_timeout")
+	}
+	if b.Group.ConsumerHeartbeat.Duration < 100*time.Millisecond || b.Group.ConsumerHeartbeat.Duration >= b.Group.ConsumerSession.Duration {
+		bad("broker.group.consumer_heartbeat_interval", "want 100ms <= consumer_heartbeat_interval < consumer_session_timeout")
 	}
 }
 

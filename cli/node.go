@@ -78,7 +78,8 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 		MaxConnectionsPerIP: c.Broker.MaxPerIP, Logger: log,
 		Group: broker.GroupOptions{
 			MinSessionTimeout: c.Broker.Group.MinSessionTimeout.Duration, MaxSessionTimeout: c.Broker.Group.MaxSessionTimeout.Duration,
-			InitialRebalanceDelay: c.Broker.Group.InitialRebalanceDelay.Duration,
+			InitialRebalanceDelay:  c.Broker.Group.InitialRebalanceDelay.Duration,
+			ConsumerSessionTimeout: c.Broker.Group.ConsumerSession.Duration, ConsumerHeartbeatInterval: c.Broker.Group.ConsumerHeartbeat.Duration,
 		},
 	})
 	if err != nil {

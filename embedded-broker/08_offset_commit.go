@@ -68,7 +68,7 @@ func (s *groups) mayCommit(r *request, req *kmsg.OffsetCommitRequest) (by commit
 		generation = -1 // it has none
 	}
 	found := s.actOn(req.Group, group.CommitUnknown(generation) == group.None, func(c *coordinated, now time.Time) group.Effects {
-		code = c.machine.Commit(now, req.MemberID, text(req.InstanceID), generation)
+		code = c.commit(now, req.MemberID, text(req.InstanceID), generation, req.Version, func() group.Partitions { return s.committing(req) })
 		by = committer{c.track.commits, c.track.members[req.MemberID]}
 		if code != group.None {
 			s.rejected(c, now, req.MemberID, r.clientID, r.conn.host, code)
@@ -79,6 +79,44 @@ func (s *groups) mayCommit(r *request, req *kmsg.OffsetCommitRequest) (by commit
 		return by, group.CommitUnknown(generation)
 	}
 	return by, code
+}
+
+// consumerCommits is the first version of OffsetCommit that speaks of member epochs.
+const consumerCommits = 9
+
+// commit asks the group's machine whether a client may commit. partitions is what it commits, asked for only when its epoch
+// is behind. c.mu is held.
+func (c *coordinated) commit(now time.Time, id, instance string, generation int32, version int16, partitions func() group.Partitions) group.Code {
+	if m := c.classic(); m != nil {
+		return m.Commit(now, id, instance, generation)
+	}
+	code := c.consumer().Commit(id, instance, generation, partitions)
+	if (code == group.None || code == group.StaleMemberEpoch) && generation >= 0 && version < consumerCommits {
+		return group.UnsupportedVersion // a member that cannot know that it is stale
+	}
+	return code
+}
+
+// committing are the partitions a commit names, as far as their topics exist.
+func (s *groups) committing(req *kmsg.OffsetCommitRequest) group.Partitions {
+	view := s.engine.TopicView()
+	return group.PartitionsOf(func(yield func(group.TopicID, []int32) bool) {
+		for i := range req.Topics {
+			t := &req.Topics[i]
+			id := group.TopicID(t.TopicID)
+			if req.Version < 10 {
+				topic, _ := view.ByName(t.Topic)
+				id = group.TopicID(topic.ID)
+			}
+			numbers := make([]int32, len(t.Partitions))
+			for j := range t.Partitions {
+				numbers[j] = t.Partitions[j].Partition
+			}
+			if id != (group.TopicID{}) && !yield(id, numbers) {
+				return
+			}
+		}
+	})
 }
 
 // resolveCommit splits a commit into the offsets to store and the answer, with errors for what cannot be stored.

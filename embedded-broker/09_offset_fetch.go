@@ -1,13 +1,15 @@
 package broker
 
 // OffsetFetch, key 9, versions 0–10. Deviations: require_stable has nothing to wait for, because there are no transactions;
-// the member id and epoch of v9 are not checked, as in Kafka's classic groups.
+// the member id and epoch of v9 are checked in groups of the consumer protocol only, as in Kafka.
 
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine"
+	"github.com/streamkeeper-io/streamkeeper/engine/group"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -52,6 +54,12 @@ func handleOffsetFetch(b *Broker, r *request, reply func(kmsg.Response)) {
 func (b *Broker) fetchGroupOffsets(asked *kmsg.OffsetFetchRequestGroup, version int16) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = asked.Group
+	if version >= 9 {
+		if code := b.groups.mayFetch(asked); code != group.None {
+			resp.ErrorCode = int16(code)
+			return resp
+		}
+	}
 	committed := b.engine.CommittedOffsets(asked.Group)
 	if asked.Topics == nil {
 		resp.Topics = b.everyOffset(committed, version)
@@ -75,6 +83,17 @@ func (b *Broker) fetchGroupOffsets(asked *kmsg.OffsetFetchRequestGroup, version 
 		resp.Topics = append(resp.Topics, out)
 	}
 	return resp
+}
+
+// mayFetch asks a group of the consumer protocol whether the client is the member it says it is.
+func (s *groups) mayFetch(asked *kmsg.OffsetFetchRequestGroup) (code group.Code) {
+	s.actOn(asked.Group, false, func(c *coordinated, _ time.Time) group.Effects {
+		if m := c.consumer(); m != nil {
+			code = m.Fetch(text(asked.MemberID), asked.MemberEpoch)
+		}
+		return group.Effects{}
+	})
+	return code
 }
 
 func (b *Broker) everyOffset(committed map[engine.OffsetKey]engine.CommittedOffset, version int16) (topics []kmsg.OffsetFetchResponseGroupTopic) {

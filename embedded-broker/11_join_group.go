@@ -1,6 +1,7 @@
 package broker
 
-// JoinGroup, key 11, versions 0–9. Deviations: none for classic groups.
+// JoinGroup, key 11, versions 0–9. Deviations: a group of the consumer protocol becomes a classic one when it is empty, but
+// takes no classic members beside its own (Kafka's online migration): INCONSISTENT_GROUP_PROTOCOL.
 
 import (
 	"bytes"
@@ -29,7 +30,14 @@ func handleJoinGroup(b *Broker, r *request, reply func(kmsg.Response)) {
 		c.track.from = r.conn
 		join.Token = c.park()
 		c.joins[join.Token] = func(jr group.JoinReply) { reply(joinResponse(jr, r.version)) }
-		effects := c.machine.Join(now, join)
+		if c.classic() == nil && !s.mayBeClassic(c, &join, now) {
+			code := group.InconsistentGroupProtocol
+			if join.MemberID != "" {
+				code = group.UnknownMemberID
+			}
+			return group.Effects{Joins: []group.JoinReply{{To: join.Token, Code: code, MemberID: join.MemberID, Generation: -1}}}
+		}
+		effects := c.classic().Join(now, join)
 		id := join.MemberID
 		if id == "" {
 			id = join.NewMemberID
@@ -40,6 +48,15 @@ func handleJoinGroup(b *Broker, r *request, reply func(kmsg.Response)) {
 	if !found {
 		reply(joinResponse(group.JoinReply{Code: group.UnknownMemberID, MemberID: req.MemberID, Generation: -1}, r.version))
 	}
+}
+
+// mayBeClassic makes an empty group of the consumer protocol a classic one, for a newcomer. c.mu is held.
+func (s *groups) mayBeClassic(c *coordinated, join *group.JoinRequest, now time.Time) bool {
+	if !c.machine.Idle() || join.MemberID != "" {
+		return false
+	}
+	s.becomeClassic(c, now)
+	return true
 }
 
 // joinRequest copies what the group keeps: the request's bytes belong to its frame.

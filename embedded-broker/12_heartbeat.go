@@ -20,7 +20,11 @@ func handleHeartbeat(b *Broker, r *request, reply func(kmsg.Response)) {
 	}
 	b.groups.actOn(req.Group, false, func(c *coordinated, now time.Time) (effects group.Effects) {
 		c.track.from = r.conn
-		code, effects = c.machine.Heartbeat(now, req.MemberID, text(req.InstanceID), req.Generation)
+		m := c.classic()
+		if m == nil {
+			return effects // of another protocol: whoever this is, it is no member
+		}
+		code, effects = m.Heartbeat(now, req.MemberID, text(req.InstanceID), req.Generation)
 		c.track.answered(code)
 		if code == group.None || code == group.RebalanceInProgress {
 			c.heard(req.MemberID)

@@ -38,7 +38,11 @@ func handleSyncGroup(b *Broker, r *request, reply func(kmsg.Response)) {
 		c.track.from = r.conn
 		sync.Token = c.park()
 		c.syncs[sync.Token] = func(sr group.SyncReply) { reply(syncResponse(sr)) }
-		effects := c.machine.Sync(now, sync)
+		m := c.classic()
+		if m == nil { // of another protocol: whoever this is, it is no member
+			return group.Effects{Syncs: []group.SyncReply{{To: sync.Token, Code: group.UnknownMemberID}}}
+		}
+		effects := m.Sync(now, sync)
 		if !refusesSync(effects, sync.Token) {
 			c.heard(req.MemberID)
 		}

@@ -17,15 +17,21 @@ func handleDescribeGroups(b *Broker, r *request, reply func(kmsg.Response)) {
 	for _, name := range req.Groups {
 		out := kmsg.NewDescribeGroupsResponseGroup()
 		out.Group = name
-		found := b.groups.actOn(name, false, func(c *coordinated, _ time.Time) group.Effects {
-			describe(&out, c.machine)
+		missing := "Group " + name + " not found."
+		b.groups.actOn(name, false, func(c *coordinated, _ time.Time) group.Effects {
+			if m := c.classic(); m != nil {
+				missing = ""
+				describe(&out, m)
+			} else {
+				missing = "Group " + name + " is not a classic group."
+			}
 			return group.Effects{}
 		})
-		if !found {
+		if missing != "" {
 			out.State = string(group.Dead) // until v5 that is all a client learns
 			if req.Version >= 6 {
 				out.ErrorCode = int16(group.GroupIDNotFound)
-				out.ErrorMessage = textOrNil("Group " + name + " not found.")
+				out.ErrorMessage = textOrNil(missing)
 			}
 		}
 		resp.Groups = append(resp.Groups, out)

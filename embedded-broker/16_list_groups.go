@@ -19,7 +19,7 @@ func handleListGroups(b *Broker, r *request, reply func(kmsg.Response)) {
 		c.mu.Lock()
 		out := kmsg.NewListGroupsResponseGroup()
 		out.Group, out.ProtocolType = c.name, c.machine.ProtocolType()
-		out.GroupState, out.GroupType = string(c.machine.State()), "classic"
+		out.GroupState, out.GroupType = string(c.machine.State()), c.kind()
 		listed := !c.gone && (!c.machine.Idle() || c.machine.Generation() > 0 || len(b.engine.CommittedOffsets(c.name)) > 0)
 		c.mu.Unlock()
 		if listed && passes(req.StatesFilter, out.GroupState) && passes(req.TypesFilter, out.GroupType) {

@@ -1,6 +1,6 @@
 package broker
 
-// ApiVersions, key 18, versions 0–4. Deviations: no features are announced yet.
+// ApiVersions, key 18, versions 0–4. Deviations: none.
 
 import (
 	"regexp"
@@ -35,6 +35,7 @@ func handleAPIVersions(b *Broker, r *request, reply func(kmsg.Response)) {
 	for _, a := range b.apis {
 		resp.ApiKeys = append(resp.ApiKeys, apiKeyOf(a))
 	}
+	announceFeatures(resp)
 	slices.SortFunc(resp.ApiKeys, func(a, b kmsg.ApiVersionsResponseApiKey) int { return int(a.ApiKey) - int(b.ApiKey) })
 	reply(resp)
 }

@@ -1,6 +1,6 @@
 package broker
 
-// DescribeConfigs, key 32, versions 0–4. Deviations: brokers' loggers, client metrics and groups have no configs.
+// DescribeConfigs, key 32, versions 0–4. Deviations: brokers' loggers have no configs.
 
 import (
 	"slices"
@@ -45,8 +45,9 @@ func (b *Broker) settingsOf(kind kmsg.ConfigResourceType, name string) ([]settin
 		return b.brokerSettings(name == ""), b.checkBroker(name, true)
 	case kmsg.ConfigResourceTypeBrokerLogger:
 		return nil, b.checkBroker(name, false)
-	case kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
-		return nil, nil
+	}
+	if kind, source, ok := resourceKind(kind); ok {
+		return b.resourceSettings(kind, source, name)
 	}
 	return nil, fail(codeInvalidRequest, "config resource type %d is not known", kind)
 }

@@ -35,7 +35,7 @@ func (b *Broker) replaceConfigs(res kmsg.AlterConfigsRequestResource, dry bool) 
 		change.set[c.Name] = *c.Value
 	}
 	for _, s := range current {
-		own := s.source == kmsg.ConfigSourceDynamicTopicConfig || s.source == kmsg.ConfigSourceDynamicDefaultBrokerConfig && res.ResourceType == kmsg.ConfigResourceTypeBroker
+		own := s.source == kmsg.ConfigSourceDynamicTopicConfig || s.source == kmsg.ConfigSourceGroupConfig || s.source == kmsg.ConfigSourceClientMetricsConfig || s.source == kmsg.ConfigSourceDynamicDefaultBrokerConfig && res.ResourceType == kmsg.ConfigResourceTypeBroker
 		if own && !change.has(s.def.Name) {
 			change.unset = append(change.unset, s.def.Name)
 		}

@@ -1,7 +1,7 @@
 package broker
 
-// IncrementalAlterConfigs, key 44, versions 0–1. Deviations: topics and brokers only; a broker's configs are those of the
-// cluster, whichever of the two is named.
+// IncrementalAlterConfigs, key 44, versions 0–1. Deviations: a broker's configs are those of the cluster, whichever of the two
+// is named; brokers' loggers have none.
 
 import (
 	"errors"
@@ -118,6 +118,9 @@ func (b *Broker) applyConfigs(kind kmsg.ConfigResourceType, name string, c confi
 		err := b.engine.AlterBrokerConfigs(b.ctx, c.set, c.unset)
 		b.refreshSettings()
 		return err
+	}
+	if kind, _, ok := resourceKind(kind); ok {
+		return b.alterResource(kind, name, c, dry)
 	}
 	return fail(codeInvalidRequest, "configs of resource type %d cannot be changed", kind)
 }

@@ -1,7 +1,6 @@
 package broker
 
-// ListConfigResources, key 74, versions 0–1 (version 0: client metrics only). Deviations: groups and client metrics
-// have no configs.
+// ListConfigResources, key 74, versions 0–1 (version 0: client metrics only). Deviations: none.
 
 import (
 	"slices"
@@ -32,6 +31,14 @@ func handleListConfigResources(b *Broker, r *request, reply func(kmsg.Response))
 	for _, kind := range []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger} {
 		if wanted(kind) {
 			add(kind, strconv.Itoa(int(b.o.NodeID)))
+		}
+	}
+	for _, kind := range []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig} {
+		if wanted(kind) || r.version == 0 && kind == kmsg.ConfigResourceTypeClientMetrics {
+			name, _, _ := resourceKind(kind)
+			for _, name := range b.engine.ResourceNames(name) {
+				add(kind, name)
+			}
 		}
 	}
 	reply(resp)

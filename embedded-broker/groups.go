@@ -21,6 +21,11 @@ type GroupOptions struct {
 	// 3 s, which suits fleets; here a laptop's consumer should start quickly.
 	InitialRebalanceDelay time.Duration
 	MaxSize               int // members per group; 0 = no bound
+
+	// Of groups of the consumer protocol (KIP-848), where the broker decides; configs of the cluster
+	// (group.consumer.session.timeout.ms) and of a group (consumer.session.timeout.ms) come first.
+	ConsumerSessionTimeout    time.Duration // 0 = 45 s, as Kafka
+	ConsumerHeartbeatInterval time.Duration // 0 = 5 s, as Kafka
 }
 
 func (o GroupOptions) machine() group.Options {
@@ -44,6 +49,8 @@ type groups struct {
 	now     func() time.Time
 	options group.Options
 
+	consumerSession, consumerHeartbeat time.Duration
+
 	mu     sync.RWMutex
 	byName map[string]*coordinated
 
@@ -62,11 +69,12 @@ type coordinated struct {
 	name string
 
 	mu      sync.Mutex
-	machine *group.Group
+	machine machine
 	gone    bool // deleted: look the name up again
 	token   group.Token
 	joins   map[group.Token]func(group.JoinReply)
 	syncs   map[group.Token]func(group.SyncReply)
+	beats   map[group.Token]func(group.HeartbeatReply)
 	saves   []group.Save // waiting to be handed to the engine, in order
 	saving  bool
 	track   *groupTrack
@@ -83,6 +91,9 @@ func newGroups(b *Broker, o GroupOptions) *groups {
 		hosts:  newHostIndex(), fetchers: newFetchers(), heads: newHeadLog(),
 		descs: newGroupDescs(strconv.Itoa(int(b.o.NodeID))),
 	}
+	setDefault(&o.ConsumerSessionTimeout, 45*time.Second)
+	setDefault(&o.ConsumerHeartbeatInterval, 5*time.Second)
+	g.consumerSession, g.consumerHeartbeat = o.ConsumerSessionTimeout, o.ConsumerHeartbeatInterval
 	g.clock = newGroupClock(g)
 	g.load()
 	g.clock.start()
@@ -96,8 +107,8 @@ func (s *groups) close() {
 	s.clock.stop()
 	for _, c := range s.all() {
 		c.mu.Lock()
-		joins, syncs := c.joins, c.syncs
-		c.joins, c.syncs = map[group.Token]func(group.JoinReply){}, map[group.Token]func(group.SyncReply){}
+		joins, syncs, beats := c.joins, c.syncs, c.beats
+		c.waitForNobody()
 		c.mu.Unlock()
 		for _, f := range joins {
 			f(group.JoinReply{Code: group.NotCoordinator, Generation: -1})
@@ -105,7 +116,15 @@ func (s *groups) close() {
 		for _, f := range syncs {
 			f(group.SyncReply{Code: group.NotCoordinator})
 		}
+		for _, f := range beats {
+			f(group.HeartbeatReply{Code: group.NotCoordinator})
+		}
 	}
+}
+
+func (c *coordinated) waitForNobody() {
+	c.joins, c.syncs = map[group.Token]func(group.JoinReply){}, map[group.Token]func(group.SyncReply){}
+	c.beats = map[group.Token]func(group.HeartbeatReply){}
 }
 
 // find returns the group, or nil. A group that only has offsets is found, as an empty one.
@@ -130,12 +149,10 @@ func (s *groups) obtain(name string) *coordinated {
 	return c
 }
 
-func (s *groups) insertLocked(m *group.Group) *coordinated {
-	c := &coordinated{
-		name: m.Name(), machine: m, slot: -1,
-		joins: map[group.Token]func(group.JoinReply){}, syncs: map[group.Token]func(group.SyncReply){},
-		track: newGroupTrack(m.Name(), s.now()),
-	}
+func (s *groups) insertLocked(m machine) *coordinated {
+	c := &coordinated{name: m.Name(), machine: m, slot: -1, track: newGroupTrack(m.Name(), s.now())}
+	c.track.kip848 = c.consumer() != nil
+	c.waitForNobody()
 	s.byName[c.name] = c
 	return c
 }
@@ -152,7 +169,7 @@ func (s *groups) all() []*coordinated {
 }
 
 // act runs one step of a group and does what it asks for. It reports false when the group was deleted meanwhile.
-func (s *groups) act(c *coordinated, step func(m *group.Group, now time.Time) group.Effects) bool {
+func (s *groups) act(c *coordinated, step func(m machine, now time.Time) group.Effects) bool {
 	c.mu.Lock()
 	if c.gone {
 		c.mu.Unlock()
@@ -180,7 +197,7 @@ func (s *groups) actOn(name string, create bool, step func(c *coordinated, now t
 		if c == nil {
 			return false
 		}
-		if s.act(c, func(_ *group.Group, now time.Time) group.Effects { return step(c, now) }) {
+		if s.act(c, func(_ machine, now time.Time) group.Effects { return step(c, now) }) {
 			return true
 		}
 	}
@@ -211,9 +228,20 @@ func (s *groups) absorb(c *coordinated, now time.Time, e group.Effects) (answers
 		}
 		c.track.answered(r.Code)
 	}
-	c.track.observe(now, c.machine.State(), c.machine.Size())
+	for _, r := range e.Beats {
+		if f := c.beats[r.To]; f != nil {
+			delete(c.beats, r.To)
+			answers = append(answers, func() { f(r) })
+		}
+		c.track.answered(r.Code)
+	}
+	c.track.observe(now, c.machine.Unsettled(), c.machine.Size())
 	for i := range e.Events {
 		s.tell(c, &e.Events[i])
+	}
+	if m := c.consumer(); m != nil && m.Moves() != c.track.moves {
+		c.track.moves = m.Moves()
+		c.track.assigned(s, m) // members come to their new partitions one by one, also within a round
 	}
 	if c.spoke != "" {
 		c.track.seen(c.machine, c.spoke, now)
@@ -239,7 +267,12 @@ func (s *groups) store(c *coordinated) {
 		save := c.saves[0]
 		c.saves = c.saves[1:]
 		c.mu.Unlock()
-		s.engine.SaveGroup(c.name, encodeGroup(save.Snapshot), func(err error) { s.clock.saved(c, save.ID, storeCode(err)) })
+		done := func(err error) { s.clock.saved(c, save.ID, storeCode(err)) }
+		if save.Records != nil {
+			s.engine.SaveGroupRecords(c.name, engineRecords(save.Records), done)
+		} else {
+			s.engine.SaveGroup(c.name, encodeGroup(save.Snapshot), done)
+		}
 		c.mu.Lock()
 	}
 	c.saving = false
@@ -285,5 +318,6 @@ func groupAPIs() []api {
 	return []api{
 		offsetCommitAPI(), offsetFetchAPI(), findCoordinatorAPI(), joinGroupAPI(), heartbeatAPI(), leaveGroupAPI(),
 		syncGroupAPI(), describeGroupsAPI(), listGroupsAPI(), deleteGroupsAPI(), offsetDeleteAPI(),
+		consumerGroupHeartbeatAPI(), consumerGroupDescribeAPI(),
 	}
 }

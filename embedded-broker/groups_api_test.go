@@ -231,7 +231,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 	s, id, generation := benchGroup(b)
 	for b.Loop() {
 		s.actOn("g", false, func(c *coordinated, now time.Time) group.Effects {
-			code, effects := c.machine.Heartbeat(now, id, "", generation)
+			code, effects := c.classic().Heartbeat(now, id, "", generation)
 			if code != group.None {
 				b.Fatal(code)
 			}

@@ -111,10 +111,10 @@ func (k *groupClock) work() time.Duration {
 	for {
 		saves, due, next := k.collect()
 		for _, sv := range saves {
-			k.s.act(sv.c, func(m *group.Group, now time.Time) group.Effects { return m.Saved(now, sv.id, sv.code) })
+			k.s.act(sv.c, func(m machine, now time.Time) group.Effects { return m.Saved(now, sv.id, sv.code) })
 		}
 		for _, c := range due {
-			k.s.act(c, func(m *group.Group, now time.Time) group.Effects { return m.Expire(now) })
+			k.s.act(c, func(m machine, now time.Time) group.Effects { return m.Expire(now) })
 		}
 		if len(saves) == 0 && len(due) == 0 {
 			return next

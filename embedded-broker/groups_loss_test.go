@@ -122,7 +122,7 @@ func TestLoss_KilledProcess(t *testing.T) {
 				c := l.broker.groups.find("g")
 				c.mu.Lock()
 				defer c.mu.Unlock()
-				return c.machine.HeartbeatInterval(c.machine.Leader()) > 0
+				return c.machine.HeartbeatInterval(c.classic().Leader()) > 0
 			})
 			k.cut(reset)
 			e := l.event("member_expired", 1)
@@ -234,7 +234,7 @@ func TestLoss_NeighboursDieToo(t *testing.T) {
 			}
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			return g.machine.HeartbeatInterval(g.machine.Leader()) > 0
+			return g.machine.HeartbeatInterval(g.classic().Leader()) > 0
 		})
 	}
 	k.freeze(true)

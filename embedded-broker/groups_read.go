@@ -12,7 +12,7 @@ func (s *groups) read(c *coordinated, now time.Time) groupReading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.track
-	r := groupReading{name: c.name, counts: t.counts(now), members: c.machine.Size(), facts: map[string]bool{"classic": true, "kip848": false}}
+	r := groupReading{name: c.name, counts: t.counts(now), members: c.machine.Size(), facts: map[string]bool{"classic": !t.kip848, "kip848": t.kip848}}
 	committed := s.engine.CommittedOffsets(c.name)
 	s.readBacklog(&r, t, committed, now)
 	if r.members > 0 {
@@ -193,7 +193,11 @@ func (s *groups) readFacts(r *groupReading, c *coordinated) {
 			library, version = mt.library, mt.version
 			mt.mu.Unlock()
 		}
-		reasons.add(leaveReasons(library, version))
+		if c.track.kip848 {
+			reasons.add(false, true) // a heartbeat says good-bye without a reason
+		} else {
+			reasons.add(leaveReasons(library, version))
+		}
 		limit.add(pollLimit(library))
 		ahead = ahead || readsAhead(library)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/streamkeeper-io/streamkeeper/engine/group"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -48,6 +49,14 @@ func decodeGroup(b []byte) (group.Snapshot, error) {
 	return s, nil
 }
 
+func engineRecords(records []group.Record) []engine.GroupRecord {
+	all := make([]engine.GroupRecord, len(records))
+	for i, r := range records {
+		all[i] = engine.GroupRecord(r)
+	}
+	return all
+}
+
 // load brings back the groups of the last run. What cannot be read is reported and starts anew: its members rejoin and
 // its offsets, which lie apart, stay.
 func (s *groups) load() {
@@ -64,19 +73,32 @@ func (s *groups) load() {
 			s.b.log.Warn("a stored group is unreadable and starts empty", "group", name, "error", err)
 			m = group.New(name, now, s.options)
 		}
-		c := s.insertLocked(m)
-		for _, v := range m.Members() {
-			c.track.join(s, v, nil)
+		s.resume(m, now)
+	}
+	for _, name := range s.engine.GroupsWithRecords() {
+		m, err := group.RestoreConsumer(name, now, s.consumerOptions(name), s.topics(), s.engine.LoadGroupRecords(name))
+		if err != nil {
+			s.b.log.Warn("a stored group is unreadable and starts empty", "group", name, "error", err)
+			m = group.NewConsumer(name, now, s.consumerOptions(name), s.topics())
 		}
-		c.track.assigned(s, c.machine)
-		c.track.observe(now, m.State(), m.Size())
-		if at, ok := m.Deadline(); ok {
-			s.clock.set(c, at)
-		}
+		s.resume(m, now)
 	}
 	for _, name := range s.engine.GroupsWithOffsets() { // simple groups have no metadata
 		if s.byName[name] == nil {
 			s.insertLocked(group.New(name, now, s.options))
 		}
+	}
+}
+
+// resume goes on with a group of the last run. s.mu is held.
+func (s *groups) resume(m machine, now time.Time) {
+	c := s.insertLocked(m)
+	for _, v := range m.Members() {
+		c.track.join(s, v, nil)
+	}
+	c.track.assigned(s, m)
+	c.track.observe(now, m.Unsettled(), m.Size())
+	if at, ok := m.Deadline(); ok {
+		s.clock.set(c, at)
 	}
 }

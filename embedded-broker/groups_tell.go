@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,9 @@ func (t *groupTrack) memberAttrs(m group.Member) attrs {
 		"type": "classic", "member": m.Key(), "client_id": m.ClientID, "host": m.Host,
 		"instance_id": m.InstanceID, "member_id": m.ID, "library": "", "library_version": "",
 	}
+	if t.kip848 {
+		a["type"] = "consumer"
+	}
 	if mt := t.members[m.ID]; mt != nil {
 		mt.mu.Lock()
 		a["library"], a["library_version"] = mt.library, mt.version
@@ -85,7 +89,7 @@ func (s *groups) tellJoined(c *coordinated, e *group.Event) {
 	}
 	known := back != nil || replaced || t.ghost(key)
 	t.join(s, e.Member, from)
-	if replaced && c.machine.State() == group.Stable {
+	if replaced && (c.consumer() != nil || c.machine.State() == group.Stable) {
 		t.assigned(s, c.machine)
 	}
 	a := t.memberAttrs(e.Member)
@@ -185,6 +189,40 @@ func (s *groups) tellFenced(c *coordinated, e *group.Event) {
 	}
 	t.drop(s, e.OldMember.ID, e.At, end)
 	s.emit(c, e, fmt.Sprintf("instance %s is taken over by %s", e.OldMember.InstanceID, e.Member.Host), a)
+}
+
+// unreleased counts a newcomer that was refused because a living process holds its instance id, and tells of it, at most once
+// a second. Of a holder that is silent it is a restart that waits for the session of the process before. c.mu is held.
+func (s *groups) unreleased(c *coordinated, now time.Time, r group.HeartbeatRequest, e group.Effects) {
+	t := c.track
+	refused := slices.ContainsFunc(e.Beats, func(b group.HeartbeatReply) bool { return b.To == r.Token && b.Code == group.UnreleasedInstanceID })
+	if !refused {
+		return
+	}
+	for _, m := range c.machine.Members() {
+		holder := t.members[m.ID]
+		if m.InstanceID != r.InstanceID || holder == nil || !holder.alive(now) {
+			continue
+		}
+		holder.mu.Lock()
+		conflict := holder.conn != nil && holder.conn != t.from
+		holder.mu.Unlock()
+		if !conflict {
+			continue
+		}
+		t.fenced[group.UnreleasedInstanceID.String()]++
+		if now.Sub(t.lastConflict) < time.Second {
+			return
+		}
+		t.lastConflict = now
+		a := t.memberAttrs(m)
+		a["reason"], a["code"] = group.UnreleasedInstanceID.String(), group.UnreleasedInstanceID.String()
+		a["old_host"], a["new_host"], a["old_member_id"], a["new_member_id"] = m.Host, r.Host, m.ID, r.MemberID
+		a["conflict"], a["admin"] = true, false
+		a["generation"], a["members"] = float64(c.machine.Generation()), float64(c.machine.Size())
+		s.b.telemetry.Emit(groupEvent(now, string(group.MemberFenced), c.name, "instance "+m.InstanceID+" is wanted by "+r.Host+" and held by "+m.Host, a))
+		return
+	}
 }
 
 // rejected counts a refused OffsetCommit and, at most once a second, tells of it. c.mu is held.

@@ -19,7 +19,9 @@ const (
 // locks of memberTrack and partitionTrack.
 type groupTrack struct {
 	name       string
-	from       *conn // whose request is being handled; nil in a timer's step
+	moves      uint64 // of the machine when it was asked who owns what
+	kip848     bool   // of the consumer protocol
+	from       *conn  // whose request is being handled; nil in a timer's step
 	members    map[string]*memberTrack
 	partitions map[group.TopicPartition]*partitionTrack
 	lost       []lostMember   // oldest first
@@ -32,6 +34,7 @@ type groupTrack struct {
 	commits       *commitStats
 	fenced        map[string]int64 // by code
 	lastReject    time.Time
+	lastConflict  time.Time
 	active        time.Time // when it last had members
 	fetch         *groupFetch
 }
@@ -40,7 +43,7 @@ func newGroupTrack(name string, now time.Time) *groupTrack {
 	return &groupTrack{
 		name: name, members: map[string]*memberTrack{}, partitions: map[group.TopicPartition]*partitionTrack{},
 		losses: map[string]int64{"left": 0, "expired": 0, "fenced": 0}, commits: newCommitStats(),
-		fenced: map[string]int64{group.FencedInstanceID.String(): 0}, active: now, fetch: &groupFetch{group: name},
+		fenced: map[string]int64{group.FencedInstanceID.String(): 0, group.UnreleasedInstanceID.String(): 0}, active: now, fetch: &groupFetch{group: name},
 	}
 }
 
@@ -182,7 +185,7 @@ func (m *memberTrack) speaksOn(c *conn) {
 }
 
 // seen notes a sign of life of a member: a join, sync or heartbeat that was not refused.
-func (t *groupTrack) seen(machine *group.Group, id string, now time.Time) {
+func (t *groupTrack) seen(machine machine, id string, now time.Time) {
 	mt := t.members[id]
 	if mt == nil {
 		return
@@ -202,8 +205,8 @@ func (m *memberTrack) overdue(now time.Time) bool {
 }
 
 // observe keeps the time the group was not stable.
-func (t *groupTrack) observe(now time.Time, state group.State, size int) {
-	unstable := size > 0 && (state == group.PreparingRebalance || state == group.CompletingRebalance)
+func (t *groupTrack) observe(now time.Time, unsettled bool, size int) {
+	unstable := size > 0 && unsettled
 	switch {
 	case unstable && t.unstableSince.IsZero():
 		t.unstableSince = now
@@ -224,16 +227,15 @@ func (t *groupTrack) answered(c group.Code) {
 }
 
 // assigned takes over who owns what in the generation that has just become stable.
-func (t *groupTrack) assigned(s *groups, machine *group.Group) {
+func (t *groupTrack) assigned(s *groups, machine machine) {
 	if machine.ProtocolType() != group.ConsumerProtocol {
 		return
 	}
 	now := s.now()
 	owned := map[group.TopicPartition]bool{}
-	for _, m := range machine.Members() {
-		mt := t.members[m.ID]
-		tps, err := group.AssignedPartitions(m.Assignment)
-		if mt == nil || err != nil {
+	for id, tps := range machine.Owned() {
+		mt := t.members[id]
+		if mt == nil {
 			continue
 		}
 		assigned := make(map[group.TopicPartition]*partitionTrack, len(tps))

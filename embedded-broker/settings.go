@@ -17,7 +17,10 @@ type settings struct {
 	maxMessage   int   // for topics without a setting of their own
 	partitions   int32 // of topics created automatically; 0 = Options.DefaultPartitions
 	noAutoCreate bool
-	compact      bool // topics are compacted unless they say otherwise
+	// Of groups of the consumer protocol; 0 = not set.
+	consumerSession, consumerHeartbeat time.Duration
+
+	compact bool // topics are compacted unless they say otherwise
 }
 
 type settingsCache struct {
@@ -49,12 +52,27 @@ func (b *Broker) refreshSettings() {
 		case err != nil:
 		case name == "message.max.bytes":
 			s.maxMessage = int(n)
+		case name == "group.consumer.session.timeout.ms":
+			s.consumerSession = millis(value)
+		case name == "group.consumer.heartbeat.interval.ms":
+			s.consumerHeartbeat = millis(value)
 		case name == "num.partitions":
 			s.partitions = int32(n)
 		}
 	}
 	b.cached.current.Store(s)
 }
+
+// millis reads a config in milliseconds; 0 when it is none.
+func millis(value string) time.Duration {
+	n, err := strconv.ParseInt(value, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
+func formatMillis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // throttleMillis is the throttle_time_ms producers are told.
 func (b *Broker) throttleMillis() int32 { return b.settings().throttle }

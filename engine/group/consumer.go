@@ -61,6 +61,7 @@ type Consumer struct {
 	lastSave uint64
 	round    consumerRound
 
+	moves      uint64
 	dead       bool
 	next       time.Time
 	stateSince time.Time
@@ -153,8 +154,11 @@ func (g *Consumer) AssignmentEpoch() int32 { return g.assignmentEpoch }
 // ProtocolType is "consumer".
 func (*Consumer) ProtocolType() string { return ConsumerProtocol }
 
-// Protocol is the assignor in use.
-func (g *Consumer) Protocol() string { return g.assignor() }
+// Assignor is the assignor in use.
+func (g *Consumer) Assignor() string { return g.assignor() }
+
+// Moves rises when a member gets or gives up partitions.
+func (g *Consumer) Moves() uint64 { return g.moves }
 
 // Size is the number of members, those included that are away for a moment.
 func (g *Consumer) Size() int { return len(g.members) }

@@ -110,6 +110,7 @@ func (g *Consumer) hold(m *consumerMember, assigned, revoking Partitions) {
 		m.assigned = assigned
 	}
 	m.revoking = revoking
+	g.moves++
 	for p := range m.since {
 		if !assigned.has(p.topic, p.number) && !revoking.has(p.topic, p.number) {
 			delete(m.since, p)
@@ -128,6 +129,7 @@ func (g *Consumer) hold(m *consumerMember, assigned, revoking Partitions) {
 
 // drop takes a member out; its partitions are free.
 func (g *Consumer) drop(m *consumerMember) {
+	g.moves++
 	for p := range m.since {
 		delete(g.holders, p)
 	}

@@ -124,6 +124,26 @@ func (g *Group) Idle() bool {
 // Topics are the topics the members subscribe to, sorted; ok is false when a member's metadata is not a consumer's.
 func (g *Group) Topics() (topics []string, ok bool) { return slices.Clone(g.topics), g.topicsKnown }
 
+// Unsettled says that a rebalance runs, in which nobody consumes.
+func (g *Group) Unsettled() bool {
+	return g.state == PreparingRebalance || g.state == CompletingRebalance
+}
+
+// Owned are the partitions each member is assigned, by member id. A member whose assignment is no consumer's is left out, and
+// all are when the group is of another protocol type.
+func (g *Group) Owned() map[string][]TopicPartition {
+	out := make(map[string][]TopicPartition, len(g.members))
+	if g.protocolType != ConsumerProtocol {
+		return out
+	}
+	for _, m := range g.members {
+		if tps, err := AssignedPartitions(m.assignment); err == nil {
+			out[m.id] = tps
+		}
+	}
+	return out
+}
+
 // Members lists the members in the order they joined.
 func (g *Group) Members() []Member {
 	views := make([]Member, len(g.members))

@@ -65,6 +65,17 @@ func (p Partitions) Each() iter.Seq2[TopicID, int32] {
 	}
 }
 
+// ByTopic goes over the topics in the order of their ids, with the numbers of each.
+func (p Partitions) ByTopic() iter.Seq2[TopicID, []int32] {
+	return func(yield func(TopicID, []int32) bool) {
+		for _, id := range p.topics() {
+			if !yield(id, p[id]) {
+				return
+			}
+		}
+	}
+}
+
 func (p Partitions) topics() []TopicID { return slices.SortedFunc(maps.Keys(p), compareIDs) }
 
 func (p Partitions) has(id TopicID, number int32) bool {
