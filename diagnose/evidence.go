@@ -31,10 +31,19 @@ func (m *model) byTelling(list []infer.Contribution) []infer.Contribution {
 // evidence words what speaks for and against a finding and what is missing.
 func (m *model) evidence(f *infer.Finding) []streamkeeper.Evidence {
 	out := []streamkeeper.Evidence{}
+	seen := map[string]bool{} // groups of exclusive facts of which one is there: that the others are not is no news
+	for _, c := range f.For {
+		if c.State == streamkeeper.Present && c.Group != "" {
+			seen[c.Group] = true
+		}
+	}
 	add := func(list []infer.Contribution, bearing streamkeeper.Bearing, most int) {
 		for _, c := range list {
 			if most == 0 {
 				return
+			}
+			if bearing == streamkeeper.Refutes && c.State == streamkeeper.Absent && seen[c.Group] {
+				continue
 			}
 			if weight := c.Weight; weight > tellFrom || weight < -tellFrom {
 				out = append(out, m.reason(c, bearing))
