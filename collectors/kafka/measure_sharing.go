@@ -12,7 +12,7 @@ type share struct {
 	assigned, busy int
 	lag            int64
 	lags           []int64
-	frozenLong     int // partitions that stood still for a minute
+	frozenLong     int // partitions that stood still for frozenLong
 	pinned         int // of those, the ones at the stable offset: an open transaction holds them
 	moving         int
 }

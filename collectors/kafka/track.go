@@ -12,7 +12,7 @@ import (
 const (
 	forgetAfter = 15 * time.Minute // entities that are gone
 	moving      = time.Minute      // a head or a commit that moved within it is moving
-	frozenLong  = time.Minute
+	frozenLong  = 45 * time.Second
 )
 
 // tracker remembers what rounds saw and computes what changed. It has no clock and does no input or output;

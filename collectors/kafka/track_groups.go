@@ -142,7 +142,7 @@ func newGroupPart(g *groupTrack, part *partTrack, at time.Time, committed int64)
 
 // uncommittedFor is how long members may own a partition before it counts that nothing was ever committed on it: a new
 // group reads for a while before its first commit.
-const uncommittedFor = 30 * time.Second
+const uncommittedFor = 20 * time.Second
 
 // assume gives the partitions that members own, and that the group never committed on, a position: the end of the log at
 // the time when it began to count. It is late from there at the least, whatever it has read.

@@ -126,17 +126,17 @@ func TestNeverCommitted(t *testing.T) {
 	s := newScene(t, 2)
 	s.commit = []int64{-1, -1}
 	s.members = map[string][]int32{"a": {0, 1}}
-	s.rounds(7)
+	s.rounds(4)
 	if _, known := s.series["group_lag_messages"]; known {
 		t.Fatal("a new group has a moment to make its first commit")
 	}
-	s.rounds(10)
+	s.rounds(13)
 	s.want("nothing of what came since is committed", map[string]float64{
-		"group_lag_messages": 900, "group_committed_total": 0, "group_commit_age_seconds": 40, "group_partition_lag_messages/0": 450,
+		"group_lag_messages": 1100, "group_committed_total": 0, "group_commit_age_seconds": 50, "group_partition_lag_messages/0": 550,
 	})
 	s.round(0, 1)
 	s.want("the first commit is where the group is, and no jump", map[string]float64{"group_lag_messages": 100, "group_commit_age_seconds": 0})
-	s.wantTold("stalled until then", "stall_began/0@70", "stall_began/1@70")
+	s.wantTold("stalled until then", "stall_began/0@60", "stall_began/1@60")
 
 	s.members = nil
 	s.commit = []int64{-1, -1}

@@ -350,4 +350,22 @@ func TestLeaderOfAChainComesFirst(t *testing.T) {
 	if got := first(); got != "poison" {
 		t.Errorf("%s is told first, want the one that leads", got)
 	}
+
+	f := play(t)
+	for range 4 {
+		f.tick(in)
+	}
+	alone := in
+	crash.Finding.Consequence = ""
+	alone.Candidates = []Candidate{crash}
+	f.quiet(alone, 5)
+	if f.last.Told[0].Cause != "poison" || f.last.Told[1].Consequence != poison.Finding.ID {
+		t.Errorf("told %+v after five ticks without the leader: the story changed its name", f.last.Told)
+	}
+	for range 8 {
+		f.tick(alone)
+	}
+	if len(f.last.Told) != 1 || f.last.Told[0].Cause != "crash" {
+		t.Errorf("told %+v, want the crash alone once its leader is gone for good", f.last.Told)
+	}
 }

@@ -12,6 +12,7 @@ type Track struct {
 	Below  int                  `json:"below"`  // ticks in a row below Off
 	Told   bool                 `json:"told"`
 	Leads  bool                 `json:"leads,omitempty"`
+	Root   string               `json:"root,omitempty"` // the leading finding that it last followed from
 	Last   streamkeeper.Finding `json:"last"`
 }
 
@@ -48,12 +49,32 @@ func (s *step) follow(old map[string]Track) map[string]Track {
 		}
 	}
 	s.displace(out)
+	s.remember(out)
 	for id, t := range out {
 		if !t.Told && t.Recent == 0 {
 			delete(out, id)
 		}
 	}
 	return out
+}
+
+// remember keeps a chain together while its leader is told. Whoever dies of a record is back in seconds: what shows the
+// record comes and goes with the deaths, and the story may not change its name each time.
+func (s *step) remember(tracks map[string]Track) {
+	for id, t := range tracks {
+		if at := t.Last.Consequence; at != "" && tracks[at].Leads {
+			t.Root = at
+		}
+		if t.Last.Consequence == "" && tracks[t.Root].Told {
+			t.Last.Consequence = t.Root
+			if c := s.byID[id]; c != nil {
+				again := *c
+				again.Finding.Consequence = t.Root
+				s.byID[id] = &again
+			}
+		}
+		tracks[id] = t
+	}
 }
 
 func (s *step) advance(t Track, c *Candidate) Track {
@@ -113,7 +134,7 @@ func (s *step) displace(tracks map[string]Track) {
 		}
 	}
 	for id, t := range tracks {
-		if t.Told && t.Below > 0 && taken[t.Last.Entity] {
+		if t.Told && t.Below > 0 && taken[t.Last.Entity] && !t.Leads {
 			t.Told, t.Recent = false, 0
 			tracks[id] = t
 		}
