@@ -22,7 +22,7 @@ var (
 type CheckOptions struct {
 	MaxBatchBytes int  // largest batch accepted; 0 = any
 	SkipCRC       bool // for bytes that were summed before
-	AllowControl  bool // accept transaction markers, which clients must not send
+	AllowControl  bool // accept what coordinators write and clients must not: markers, and a producer without a sequence
 }
 
 // Check walks the batches in b and returns the first reason to refuse them, or nil when all of b is whole, valid v2
@@ -64,7 +64,7 @@ func checkOne(h Header, o CheckOptions) error {
 		return fmt.Errorf("%d records but last offset delta %d: %w", n, h.LastOffsetDelta(), ErrCorrupt)
 	case h.IsControl() && !o.AllowControl:
 		return fmt.Errorf("control batch from a client: %w", ErrCorrupt)
-	case h.ProducerID() >= 0 && (h.BaseSequence() < 0 || h.ProducerEpoch() < 0) && !h.IsControl():
+	case h.ProducerID() >= 0 && (h.BaseSequence() < 0 || h.ProducerEpoch() < 0) && !o.AllowControl:
 		return fmt.Errorf("producer %d without a sequence: %w", h.ProducerID(), ErrCorrupt)
 	}
 	if !o.SkipCRC {
