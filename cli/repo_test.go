@@ -156,7 +156,7 @@ func TestPure_NoClockNoWorld(t *testing.T) {
 	forbidden := regexp.MustCompile(`^(os|net|net/.*|log|log/.*|math/rand|math/rand/.*|crypto/rand|syscall)$`)
 	clock := map[string]bool{"Now": true, "Since": true, "Until": true, "After": true, "Sleep": true, "NewTimer": true, "NewTicker": true, "Tick": true, "AfterFunc": true}
 	all := packages(t)
-	for _, path := range []string{"", "rules", "diagnose/infer", "diagnose/incident", "diagnose/advise", "diagnose/capacity", "engine/group"} {
+	for _, path := range []string{"", "rules", "diagnose/infer", "diagnose/incident", "diagnose/advise", "diagnose/capacity", "engine/group", "engine/txn"} {
 		p, ok := all[path]
 		if !ok {
 			t.Errorf("no package %q: the rule watches nothing", path)
