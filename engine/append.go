@@ -24,16 +24,23 @@ type item struct {
 // are written into b. done is called exactly once, in append order within the partition: after the write for acks 0 and
 // 1, when durable for acks -1. The engine owns b until then.
 func (p *Partition) Append(b []byte, acks int16, done func(Appended)) {
-	p.append(b, acks, false, done)
+	p.append(b, appending{acks: acks}, done)
+}
+
+// appending says how something is appended.
+type appending struct {
+	acks     int16
+	internal bool // passes the hard limit of the local log: refusing it would keep consumers from draining what fills it
+	// admit is asked under the partition's lock, once it is known that b is no repetition and where it would go: what it
+	// sees of other locks stays true until b is in the log. Its error refuses b.
+	admit func() error
 }
 
 func failed(done func(Appended), err error) {
 	done(Appended{BaseOffset: -1, LogAppendTime: -1, Err: err})
 }
 
-// append is Append; internal appends pass the hard limit of the local log, because refusing a commit would keep
-// consumers from draining what fills it.
-func (p *Partition) append(b []byte, acks int16, internal bool, done func(Appended)) {
+func (p *Partition) append(b []byte, how appending, done func(Appended)) {
 	if err := p.e.enter(); err != nil {
 		failed(done, err)
 		return
@@ -47,12 +54,12 @@ func (p *Partition) append(b []byte, acks int16, internal bool, done func(Append
 		failed(done, fmt.Errorf("append to %s: %w", p.name(), ErrStorage))
 		return
 	}
-	if !internal && p.e.refusing() {
+	if !how.internal && p.e.refusing() {
 		failed(done, ErrThrottled)
 		return
 	}
 	p.mu.Lock()
-	err := p.enqueue(b, acks, done)
+	err := p.enqueue(b, how, done)
 	p.mu.Unlock()
 	if err != nil {
 		failed(done, err)
@@ -61,7 +68,7 @@ func (p *Partition) append(b []byte, acks int16, internal bool, done func(Append
 
 // enqueue assigns offsets, reserves space in the log and fills it. p.mu is held, so that the order of offsets is the
 // order of the log. When it returns an error nothing has changed and done was not called.
-func (p *Partition) enqueue(b []byte, acks int16, done func(Appended)) error {
+func (p *Partition) enqueue(b []byte, how appending, done func(Appended)) error {
 	if p.gone {
 		return fmt.Errorf("partition %s: %w", p.name(), ErrUnknownPartition)
 	}
@@ -75,11 +82,19 @@ func (p *Partition) enqueue(b []byte, acks int16, done func(Appended)) error {
 		return err
 	}
 	if dup != nil {
-		return p.answerDuplicate(dup, acks, it)
+		return p.answerDuplicate(dup, it)
+	}
+	if err := p.checkOpen(batch.Header(b)); err != nil {
+		return err
+	}
+	if how.admit != nil {
+		if err := how.admit(); err != nil {
+			return err
+		}
 	}
 	log := p.e.log
 	// An early answer must not overtake an acks=all one that still waits for its sync (I3).
-	it.early = acks != -1 && p.lastAll <= log.Settled()
+	it.early = how.acks != -1 && p.lastAll <= log.Settled()
 	r, err := log.Reserve(size, it, it.early)
 	if err != nil {
 		return storageErr(err)
@@ -138,6 +153,7 @@ func (p *Partition) fill(r *commitlog.Reservation[item], b []byte) {
 		place := e.log.Fill(r, &f)
 		mem.Add(p.stream, e.epoch, indexed(h, place))
 		p.noteSequence(h, e.now)
+		_ = p.noteTransaction(h, e.now) // markers are our own: they decode
 		p.next = h.NextOffset()
 		e.counts.appendedBatches.Add(1)
 		b = rest
@@ -153,7 +169,7 @@ func indexed(h batch.Header, place commitlog.Place) index.Batch {
 
 // answerDuplicate answers a retry with the original's offset, but not before the original is durable: a barrier waits for
 // everything that was appended before.
-func (p *Partition) answerDuplicate(dup *index.Sequence, acks int16, it item) error {
+func (p *Partition) answerDuplicate(dup *index.Sequence, it item) error {
 	it.next, it.maxTime, it.maxAt = 0, -1, -1
 	it.res.BaseOffset, it.res.LogAppendTime = dup.Base, dup.Time
 	it.early = false

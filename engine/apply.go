@@ -73,18 +73,24 @@ func (e *Engine) apply(i commitlog.Info) error {
 	c := e.index.Change()
 	seg := index.Segment{ID: i.ID, Slot: i.Slot, Start: i.Start, End: i.End, SealedAt: mem.Opened}
 	seg = c.Apply(seg, mem, e.topics.alive)
+	moved := map[*Partition][]index.Aborted{}
 	for _, stream := range mem.Streams() {
 		p := e.topics.peek(stream)
 		if p == nil {
 			continue // deleted
 		}
-		s, producers := p.durableState()
+		s, producers, aborted := p.durableState()
 		c.SetStream(stream, s)
 		for _, pr := range producers {
 			c.SetProducer(stream, pr)
 		}
+		if len(aborted) > 0 {
+			moved[p] = aborted
+		}
+		p.saveAborted(c, s, aborted)
 	}
 	e.groups.save(c)
+	e.transactions.save(c)
 	e.tierRec.save(c)
 	// What was collected is settled; in the modes that settle before the disk does, the disk comes first here.
 	if e.o.Log.Flush != FlushFsync && e.log.Synced() < e.log.Settled() {
@@ -95,6 +101,9 @@ func (e *Engine) apply(i commitlog.Info) error {
 	}
 	if err := c.Commit(); err != nil {
 		return err
+	}
+	for p, saved := range moved {
+		p.abortedIndexed(saved)
 	}
 	e.ring.add(seg)
 	e.mems.drop(i.ID)

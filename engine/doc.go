@@ -6,15 +6,15 @@
 //
 // The invariants, named where they are kept:
 //
-//	I1  Visible is durable: the high watermark never passes what a crash may take away (flush: fsync).
+//	I1  Visible is durable: high watermark and last stable offset never pass what a crash may take away (flush: fsync).
 //	I2  An offset's bytes never change once they were visible.
 //	I3  A done callback runs exactly once, and in append order within a partition.
 //	I4  An fsync error is never retried: the log fails, and only a restart recovers it.
 //	I5  A log segment is reused only when its COMMIT record and the index rows that replace it are durable.
 //	I6  The index holds only what the log holds durably; replaying any suffix of the log twice changes nothing.
 //
-// The engine refuses to: replicate, decode records on the hot path, run transactions (yet), or start on a log that is
-// corrupt rather than torn.
+// The engine refuses to: replicate, decode records on the hot path, or start on a log that is corrupt rather than torn.
 //
-// Read options.go and engine.go first, then append.go and read.go, then apply.go (replay and index) and offload.go.
+// Read options.go and engine.go first, then append.go and read.go, then apply.go (replay and index) and offload.go;
+// for transactions transactions.go, then stable.go (what readers of committed records see) and marker.go.
 package engine

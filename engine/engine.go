@@ -36,12 +36,14 @@ type Engine struct {
 	inside   atomic.Int64 // calls in progress; Close waits for them
 	left     chan struct{}
 
-	topics  registry
-	groups  groupTable
-	mems    memories
-	ring    ring
-	sealed  sealQueue
-	tierRec tierRecords
+	topics       registry
+	groups       groupTable
+	transactions transactionTable
+	openTxns     openSet
+	mems         memories
+	ring         ring
+	sealed       sealQueue
+	tierRec      tierRecords
 
 	// indexMu orders changes of the index: apply, release, drop.
 	indexMu sync.Mutex
@@ -96,6 +98,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.startTier(ctx); err != nil {
 		return nil, err
 	}
+	if err := e.restoreTransactions(); err != nil {
+		return nil, err
+	}
 	e.startWorkers()
 	e.event(EventRecovered, fmt.Sprintf("recovered %d log bytes", rec.Replayed), map[string]any{
 		"seconds": o.Clock.Now().Sub(begin).Seconds(), "replayed_bytes": rec.Replayed, "clean": clean != 0,
@@ -131,6 +136,7 @@ func (e *Engine) startWorkers() {
 	e.indexer.Go(e.indexLoop)
 	e.workers.Go(func() { e.maintain(ctx) })
 	e.workers.Go(func() { e.runTier(ctx) })
+	e.workers.Go(func() { e.tendTransactions(ctx) })
 	if e.o.Log.Flush == FlushInterval {
 		e.workers.Go(func() { e.flushLoop(ctx) })
 	}

@@ -21,6 +21,8 @@ var (
 	ErrOutOfOrderSequence     = errors.New("out of order sequence number")
 	ErrDuplicateSequence      = errors.New("duplicate sequence number")
 	ErrInvalidProducerEpoch   = errors.New("invalid producer epoch")
+	ErrInvalidTxnState        = errors.New("no transaction is open for this")
+	ErrCoordinatorFenced      = errors.New("a newer coordinator ended a transaction of this producer")
 	ErrUnknownProducerID      = errors.New("unknown producer id")
 	ErrThrottled              = errors.New("local log is full until the object store takes more")
 	ErrClosed                 = errors.New("engine is closed")

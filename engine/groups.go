@@ -29,10 +29,14 @@ type groupTable struct {
 	dirtyOffsets map[string]map[OffsetKey]struct{}
 	dirtyGroups  map[string]struct{}
 	dirtyRecords map[string]map[string]struct{}
+	pending      pendingOffsets
 }
 
 func (g *groupTable) load(d *index.DB) error {
 	g.offsets, g.groups = map[string]map[OffsetKey]CommittedOffset{}, map[string][]byte{}
+	if err := g.pending.load(d); err != nil {
+		return err
+	}
 	g.dirtyOffsets, g.dirtyGroups = map[string]map[OffsetKey]struct{}{}, map[string]struct{}{}
 	g.records, g.dirtyRecords = map[string]map[string][]byte{}, map[string]map[string]struct{}{}
 	if err := d.GroupRecords(func(group, key string, v []byte) { nest(g.records, group, key, v) }); err != nil {
@@ -58,8 +62,10 @@ func nest[K comparable, V any](m map[string]map[K]V, group string, k K, v V) {
 	m[group][k] = v
 }
 
-// set applies a durable commit; nil forgets it.
-func (g *groupTable) set(group string, k OffsetKey, c *CommittedOffset) {
+// set applies a durable commit that lies at offset at of the log; nil forgets it. What transactions wrote earlier counts
+// no more, whatever becomes of them.
+func (g *groupTable) set(group string, k OffsetKey, c *CommittedOffset, at int64) {
+	g.pending.outdate(group, k, at)
 	put(g.dirtyOffsets, group, k, struct{}{})
 	if c != nil {
 		put(g.offsets, group, k, *c)
@@ -80,34 +86,53 @@ func (g *groupTable) setGroup(group string, v []byte) {
 	g.groups[group] = v
 }
 
-// replay applies a batch of the offsets topic; other topics' are ignored.
+// replay applies a batch of the offsets topic.
 func (g *groupTable) replay(p *Partition, h batch.Header) error {
-	if p.topic.name != OffsetsTopic || h.IsControl() {
-		return nil
+	if h.IsControl() {
+		m, ok, err := batch.ReadMarker(h)
+		if ok {
+			g.decide(p.index, h.ProducerID(), m.Commit)
+		}
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	err := batch.Records(h, 0, func(r batch.Record) bool { g.applyRecord(r); return true })
+	err := batch.Records(h, 0, func(r batch.Record) bool { g.applyRecord(producerOf(h), r); return true })
 	if err != nil {
 		return fmt.Errorf("replaying %s: %w", p.name(), err)
 	}
 	return nil
 }
 
+// noTransaction is the producer of records that count at once.
+const noTransaction = -1
+
+// producerOf is whose transaction decides about a batch.
+func producerOf(h batch.Header) int64 {
+	if h.IsTransactional() {
+		return h.ProducerID()
+	}
+	return noTransaction
+}
+
 // applyRecord ignores keys of other versions: they belong to features of Kafka that this engine does not have.
-func (g *groupTable) applyRecord(r batch.Record) {
+func (g *groupTable) applyRecord(producer int64, r batch.Record) {
 	k, ok := decodeGroupKey(r.Key)
 	switch {
 	case !ok:
+	case producer != noTransaction:
+		if c, ok := decodeOffsetValue(r.Value); ok && !k.isMeta && !k.isRecord {
+			g.pending.put(producer, k.group, k.offset, pendingOffset{c, r.Offset})
+		}
 	case k.isMeta:
 		g.setGroup(k.group, slices.Clone(r.Value))
 	case k.isRecord:
 		g.setRecord(k.group, string(r.Key), slices.Clone(r.Value))
 	case r.Value == nil:
-		g.set(k.group, k.offset, nil)
+		g.set(k.group, k.offset, nil, r.Offset)
 	default:
 		if c, ok := decodeOffsetValue(r.Value); ok {
-			g.set(k.group, k.offset, &c)
+			g.set(k.group, k.offset, &c, r.Offset)
 		}
 	}
 }
@@ -134,6 +159,7 @@ func (g *groupTable) save(c *index.Change) {
 		}
 	}
 	clear(g.dirtyRecords)
+	g.pending.save(c)
 	clear(g.dirtyOffsets)
 	clear(g.dirtyGroups)
 }
@@ -141,12 +167,16 @@ func (g *groupTable) save(c *index.Change) {
 // CommitOffsets appends the offsets to __consumer_offsets; done is called once, when they are durable and visible in
 // CommittedOffsets, or with an error. Commits are never refused because the local log is full.
 func (e *Engine) CommitOffsets(group string, offsets map[OffsetKey]CommittedOffset, done func(error)) {
+	e.appendGroup(group, e.offsetRecords(group, offsets), done)
+}
+
+func (e *Engine) offsetRecords(group string, offsets map[OffsetKey]CommittedOffset) []batch.Record {
 	records := make([]batch.Record, 0, len(offsets))
 	now := e.now()
 	for k, c := range offsets {
 		records = append(records, batch.Record{Timestamp: now, Key: offsetKeyBytes(group, k), Value: offsetValueBytes(c)})
 	}
-	e.appendGroup(group, records, done)
+	return records
 }
 
 // SaveGroup stores a group's metadata (GroupMetadataValue bytes) in __consumer_offsets; done as in CommitOffsets.
@@ -170,6 +200,9 @@ func (e *Engine) DeleteGroup(ctx context.Context, group string) error {
 		records = append(records, batch.Record{Timestamp: e.now(), Key: []byte(k)})
 	}
 	for k := range e.CommittedOffsets(group) {
+		records = append(records, batch.Record{Timestamp: e.now(), Key: offsetKeyBytes(group, k)})
+	}
+	for k := range e.PendingOffsets(group) { // their transaction must not bring the group back
 		records = append(records, batch.Record{Timestamp: e.now(), Key: offsetKeyBytes(group, k)})
 	}
 	return e.appendGroupWait(ctx, group, records)
@@ -199,31 +232,44 @@ func (e *Engine) appendGroup(group string, records []batch.Record, done func(err
 		return
 	}
 	b := batch.Append(nil, batch.NoProducer, records)
-	p.append(b, -1, true, func(a Appended) {
-		if a.Err == nil {
-			e.groups.mu.Lock()
-			for _, r := range records {
-				e.groups.applyRecord(r)
-			}
-			e.groups.mu.Unlock()
-		}
+	p.append(b, appending{acks: -1, internal: true}, func(a Appended) {
+		e.groups.applyAll(noTransaction, records, a)
 		done(a.Err)
 	})
 }
 
+// applyAll applies appended records that are durable.
+func (g *groupTable) applyAll(producer int64, records []batch.Record, a Appended) {
+	if a.Err != nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, r := range records {
+		r.Offset = a.BaseOffset + int64(i)
+		g.applyRecord(producer, r)
+	}
+}
+
 // groupPartition returns the partition of __consumer_offsets that holds the group, creating the topic at first use.
 func (e *Engine) groupPartition(group string) (*Partition, error) {
-	t, ok := e.Topic(OffsetsTopic)
+	return e.internalPartition(OffsetsTopic, offsetsPartitions, group)
+}
+
+// internalPartition returns the partition of one of Kafka's internal topics that holds a key, creating the topic at first
+// use.
+func (e *Engine) internalPartition(topic string, partitions int32, key string) (*Partition, error) {
+	t, ok := e.Topic(topic)
 	if !ok {
 		var err error
-		t, err = e.createTopic(context.Background(), OffsetsTopic, offsetsPartitions, map[string]string{"cleanup.policy": "compact"}, true)
+		t, err = e.createTopic(context.Background(), topic, partitions, map[string]string{"cleanup.policy": "compact"}, true)
 		if errors.Is(err, ErrTopicExists) {
-			t, _ = e.Topic(OffsetsTopic)
+			t, _ = e.Topic(topic)
 		} else if err != nil {
 			return nil, err
 		}
 	}
-	return e.Partition(OffsetsTopic, groupPartition(group, t.Partitions))
+	return e.Partition(topic, groupPartition(key, t.Partitions))
 }
 
 // CommittedOffsets returns a copy of the group's durable offsets; empty when it has none.

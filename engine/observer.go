@@ -55,6 +55,9 @@ const (
 	EventSegmentOffloaded  = "segment_offloaded"
 	EventOffloadFailed     = "offload_failed"
 	EventMaintenanceFailed = "maintenance_failed"
+	// A transaction was aborted because it was open for too long, or because another client took its id over.
+	EventTransactionTimedOut = "transaction_timed_out"
+	EventTransactionFenced   = "transaction_fenced"
 )
 
 type nopObserver struct{}

@@ -36,6 +36,11 @@ type partitionMore struct {
 	watchers  []watcher
 	watchSeq  uint64
 	cold      map[int64]struct{} // offsets with a cold read under way
+
+	txns        []partitionTxn  // not over for readers, by first offset
+	aborted     []index.Aborted // durable, not in the index yet, by marker
+	lastAborted int64           // offset of the last durable abort marker; 0 = there is none
+	trimmed     int64           // the index holds no aborted transaction below
 }
 
 func (p *Partition) extra() *partitionMore {
@@ -54,12 +59,14 @@ func (p *Partition) inflate() error {
 	p.maxTime, p.maxAt = -1, -1
 	if ok {
 		p.next, p.hw, p.logStart, p.maxTime, p.maxAt, p.epochs = s.Next, s.Next, s.LogStart, s.MaxTime, s.MaxAt, s.Epochs
+		p.inflateTransactions(s)
 	}
 	return nil
 }
 
-// durableState is what the index may hold of the partition right now (keeps I6): everything below the high watermark.
-func (p *Partition) durableState() (index.Stream, []index.Producer) {
+// durableState is what the index may hold of the partition right now (keeps I6): everything below the high watermark. A
+// marker's epoch may be ahead of it: what decided the transaction was durable before the marker was written.
+func (p *Partition) durableState() (index.Stream, []index.Producer, []index.Aborted) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := index.Stream{Next: p.hw, LogStart: p.logStart, MaxTime: p.maxTime, MaxAt: p.maxAt}
@@ -69,17 +76,18 @@ func (p *Partition) durableState() (index.Stream, []index.Producer) {
 		}
 	}
 	if p.more == nil {
-		return s, nil
+		return s, nil, nil
 	}
+	aborted := p.durableTransactions(&s)
 	var out []index.Producer
 	for _, pr := range p.more.producers {
 		d := *pr
 		d.Last = slices.DeleteFunc(slices.Clone(pr.Last), func(q index.Sequence) bool { return q.Base+int64(q.Delta) >= p.hw })
-		if len(d.Last) > 0 {
+		if len(d.Last) > 0 || d.MarkerEpoch >= 0 {
 			out = append(out, d)
 		}
 	}
-	return s, out
+	return s, out, aborted
 }
 
 // HighWatermark is the offset below which everything is visible.
@@ -88,9 +96,6 @@ func (p *Partition) HighWatermark() int64 {
 	defer p.mu.Unlock()
 	return p.hw
 }
-
-// LastStable is the offset below which no transaction is open; without transactions it is the high watermark.
-func (p *Partition) LastStable() int64 { return p.HighWatermark() }
 
 // LogStart is the first offset that exists.
 func (p *Partition) LogStart() int64 {

@@ -41,6 +41,12 @@ func (p *Partition) checkSequences(b []byte) (dup *index.Sequence, err error) {
 		if h.ProducerID() < 0 || h.IsControl() {
 			continue
 		}
+		if h.BaseSequence() < 0 { // a coordinator writes in the producer's name
+			if err := p.checkEpoch(h); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if i > 0 && dup == nil && last.Epoch == h.ProducerEpoch() && last.Last >= 0 {
 			// Batches of one append follow each other; Kafka allows only one, so no client gets here by accident.
 			if h.BaseSequence() != batch.AddSequence(last.Last, 1) {
@@ -60,15 +66,20 @@ func (p *Partition) checkSequence(h batch.Header) (*index.Sequence, error) {
 		return nil, err
 	}
 	pr := m.producers[h.ProducerID()]
-	if pr == nil || len(pr.Last) == 0 {
+	if epochOf(pr) < 0 {
 		return nil, nil // unknown or expired: any sequence starts it, as in Kafka since KIP-360
 	}
+	if err := p.checkEpoch(h); err != nil {
+		return nil, err
+	}
+	if len(pr.Last) == 0 { // known by a marker only
+		if h.ProducerEpoch() > pr.MarkerEpoch && h.BaseSequence() != 0 {
+			return nil, p.outOfOrder(h, -1)
+		}
+		return nil, nil
+	}
 	last := pr.Last[len(pr.Last)-1]
-	switch {
-	case h.ProducerEpoch() < last.Epoch:
-		return nil, fmt.Errorf("producer %d has epoch %d, epoch %d was seen on %s: %w",
-			h.ProducerID(), h.ProducerEpoch(), last.Epoch, p.name(), ErrInvalidProducerEpoch)
-	case h.ProducerEpoch() > last.Epoch:
+	if h.ProducerEpoch() > last.Epoch {
 		if h.BaseSequence() != 0 {
 			return nil, p.outOfOrder(h, -1)
 		}
@@ -89,6 +100,19 @@ func (p *Partition) checkSequence(h batch.Header) (*index.Sequence, error) {
 	return nil, p.outOfOrder(h, last.Last)
 }
 
+// checkEpoch refuses a producer that was fenced. p.mu is held and the producers are loaded.
+func (p *Partition) checkEpoch(h batch.Header) error {
+	m, err := p.loadProducers()
+	if err != nil {
+		return err
+	}
+	if seen := epochOf(m.producers[h.ProducerID()]); h.ProducerEpoch() < seen {
+		return fmt.Errorf("producer %d has epoch %d, epoch %d was seen on %s: %w",
+			h.ProducerID(), h.ProducerEpoch(), seen, p.name(), ErrInvalidProducerEpoch)
+	}
+	return nil
+}
+
 func (p *Partition) outOfOrder(h batch.Header, last int32) error {
 	return fmt.Errorf("producer %d sent sequence %d to %s, %d was expected: %w",
 		h.ProducerID(), h.BaseSequence(), p.name(), batch.AddSequence(last, 1), ErrOutOfOrderSequence)
@@ -96,18 +120,10 @@ func (p *Partition) outOfOrder(h batch.Header, last int32) error {
 
 // noteSequence remembers an appended or replayed batch. p.mu is held, or the engine is recovering.
 func (p *Partition) noteSequence(h batch.Header, now func() int64) {
-	if h.ProducerID() < 0 || h.IsControl() {
+	if h.ProducerID() < 0 || h.IsControl() || h.BaseSequence() < 0 {
 		return
 	}
-	m := p.extra()
-	if m.producers == nil {
-		m.producers = map[int64]*index.Producer{}
-	}
-	pr := m.producers[h.ProducerID()]
-	if pr == nil {
-		pr = &index.Producer{ID: h.ProducerID()}
-		m.producers[h.ProducerID()] = pr
-	}
+	pr := p.producer(h.ProducerID())
 	pr.Seen = now()
 	s := index.Sequence{
 		Epoch: h.ProducerEpoch(), First: h.BaseSequence(), Last: h.LastSequence(), Base: h.BaseOffset(), Delta: h.LastOffsetDelta(), Time: -1,
@@ -134,7 +150,7 @@ func (p *Partition) expireProducers(now, maxIdle int64) (ids []int64) {
 		return nil
 	}
 	for id, pr := range p.more.producers {
-		if now-pr.Seen > maxIdle {
+		if now-pr.Seen > maxIdle && p.openOf(id) == nil {
 			delete(p.more.producers, id)
 			ids = append(ids, id)
 		}

@@ -31,12 +31,29 @@ var readerSeed = maphash.MakeSeed()
 // prefetch and comes back Pending; Watch the same offset to hear when trying again is worth it. The error is a
 // *RangeError (ErrOffsetOutOfRange), ErrStorage, ErrUnknownPartition or ErrClosed.
 func (p *Partition) Read(ctx context.Context, offset int64, maxBytes int) (Read, error) {
+	return p.readAs(ctx, offset, maxBytes, false)
+}
+
+// ReadCommitted is Read for readers of committed records: it ends at the last stable offset, and Aborted says whose
+// records to skip.
+func (p *Partition) ReadCommitted(ctx context.Context, offset int64, maxBytes int) (Read, error) {
+	r, err := p.readAs(ctx, offset, maxBytes, true)
+	if err != nil || r.Records == 0 {
+		return r, err
+	}
+	if r.Aborted, err = p.abortedBetween(offset, r.NextOffset); err != nil {
+		r.Release()
+	}
+	return r, err
+}
+
+func (p *Partition) readAs(ctx context.Context, offset int64, maxBytes int, committed bool) (Read, error) {
 	if err := p.e.enter(); err != nil {
 		return Read{}, err
 	}
 	defer p.e.leave()
 	for try := 0; ; try++ {
-		r, err := p.read(ctx, offset, maxBytes)
+		r, err := p.read(ctx, offset, maxBytes, committed)
 		if errors.Is(err, commitlog.ErrReleased) && try < readTries {
 			continue // the segment was recycled meanwhile: its data is in the store now
 		}
@@ -50,32 +67,36 @@ func (p *Partition) Read(ctx context.Context, offset int64, maxBytes int) (Read,
 	}
 }
 
-func (p *Partition) read(ctx context.Context, offset int64, maxBytes int) (Read, error) {
+func (p *Partition) read(ctx context.Context, offset int64, maxBytes int, committed bool) (Read, error) {
 	p.mu.Lock()
 	gone, hw, start, next := p.gone, p.hw, p.logStart, p.next
+	r := Read{HighWatermark: hw, LastStable: p.stable(), LogStart: start, NextOffset: offset}
 	p.mu.Unlock()
-	r := Read{HighWatermark: hw, LastStable: hw, LogStart: start, NextOffset: offset}
+	end := hw
+	if committed {
+		end = r.LastStable
+	}
 	if gone {
 		return r, fmt.Errorf("partition %s: %w", p.name(), ErrUnknownPartition)
 	}
 	if offset < start || offset > next {
 		return r, &RangeError{Offset: offset, LogStart: start, LogEnd: next}
 	}
-	if offset >= hw {
+	if offset >= end {
 		return r, nil
 	}
-	err := p.readLocal(&r, hw, maxBytes)
+	err := p.readLocal(&r, end, maxBytes)
 	if err != nil || r.Records > 0 {
 		return r, err
 	}
-	return r, p.readCold(ctx, &r, maxBytes)
+	return r, p.readCold(ctx, &r, end, maxBytes)
 }
 
-// readLocal appends what the local log holds from r.NextOffset on.
-func (p *Partition) readLocal(r *Read, hw int64, maxBytes int) error {
+// readLocal appends what the local log holds from r.NextOffset up to end.
+func (p *Partition) readLocal(r *Read, end int64, maxBytes int) error {
 	var found [16]index.Batch // on the stack for the usual tail read
-	for r.NextOffset < hw && (r.Records == 0 || maxBytes > 0) && len(r.Bytes) < readBatches {
-		bs, segment, err := p.locate(r.NextOffset, hw, maxBytes, found[:0])
+	for r.NextOffset < end && (r.Records == 0 || maxBytes > 0) && len(r.Bytes) < readBatches {
+		bs, segment, err := p.locate(r.NextOffset, end, maxBytes, found[:0])
 		if err != nil {
 			return err
 		}
@@ -140,7 +161,7 @@ func (p *Partition) readBatches(r *Read, segment uint64, bs []index.Batch, maxBy
 }
 
 // readCold asks the tier; the answer may be Pending.
-func (p *Partition) readCold(ctx context.Context, r *Read, maxBytes int) error {
+func (p *Partition) readCold(ctx context.Context, r *Read, end int64, maxBytes int) error {
 	offset := r.NextOffset
 	reader, _ := ctx.Value(readerKey{}).(uint64)
 	p.mu.Lock()
@@ -155,7 +176,7 @@ func (p *Partition) readCold(ctx context.Context, r *Read, maxBytes int) error {
 		p.coldReady(offset)
 		return p.coldErr(offset, err)
 	}
-	c, err := p.e.tier.Read(tier.ReadRequest{Reader: reader, Stream: p.stream, Offset: offset, MaxBytes: maxBytes}, func() { p.coldReady(offset) })
+	c, err := p.e.tier.Read(tier.ReadRequest{Reader: reader, Stream: p.stream, Offset: offset, End: end, MaxBytes: maxBytes}, func() { p.coldReady(offset) })
 	r.Tier = Cold
 	if err != nil || !c.Pending {
 		p.coldReady(offset)

@@ -18,6 +18,9 @@ func (e *Engine) recover(clean uint64) (commitlog.Recovery, error) {
 	if err := e.groups.load(e.index); err != nil {
 		return commitlog.Recovery{}, err
 	}
+	if err := e.transactions.load(e.index); err != nil {
+		return commitlog.Recovery{}, err
+	}
 	if err := e.tierRec.load(e.index); err != nil {
 		return commitlog.Recovery{}, err
 	}
@@ -82,7 +85,7 @@ func (e *Engine) replay(f commitlog.Frame, place commitlog.Place) error {
 func (p *Partition) replay(h batch.Header, epoch int32, place commitlog.Place, mem *index.Memory) error {
 	mem.Add(p.stream, epoch, indexed(h, place))
 	if h.BaseOffset() < p.next {
-		return p.e.groups.replay(p, h)
+		return p.e.replayInternal(p, h)
 	}
 	if h.BaseOffset() > p.next {
 		return fmt.Errorf("%s continues at offset %d, %d was expected: %w", p.name(), h.BaseOffset(), p.next, commitlog.ErrCorrupt)
@@ -92,10 +95,25 @@ func (p *Partition) replay(h batch.Header, epoch int32, place commitlog.Place, m
 	}
 	p.noteEpoch(epoch, h.BaseOffset())
 	p.noteSequence(h, p.e.now)
+	if err := p.noteTransaction(h, p.e.now); err != nil {
+		return fmt.Errorf("%s: %w", p.name(), err)
+	}
 	if h.MaxTimestamp() > p.maxTime {
 		p.maxTime, p.maxAt = h.MaxTimestamp(), h.BaseOffset()
 	}
 	p.next = h.NextOffset()
 	p.hw = p.next
-	return p.e.groups.replay(p, h)
+	p.settleTransactions()
+	return p.e.replayInternal(p, h)
+}
+
+// replayInternal applies a batch of one of Kafka's internal topics to its projection.
+func (e *Engine) replayInternal(p *Partition, h batch.Header) error {
+	switch p.topic.name {
+	case OffsetsTopic:
+		return e.groups.replay(p, h)
+	case TransactionsTopic:
+		return e.transactions.replay(p, h)
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/commitlog"
+	"github.com/streamkeeper-io/streamkeeper/engine/index"
 )
 
 // TopicID is a topic's identity; it outlives nothing and is never reused.
@@ -59,6 +60,9 @@ const (
 // String is the tier's name.
 func (t Tier) String() string { return [...]string{"hot", "warm", "cold"}[t] }
 
+// AbortedTransaction says whose records readers of committed records skip: Producer's from First to Last, its marker.
+type AbortedTransaction = index.Aborted
+
 // Read is the outcome of a Read. Bytes reference engine memory until Release. Pending means the data is cold, a
 // prefetch has started and there are no bytes yet.
 type Read struct {
@@ -70,6 +74,7 @@ type Read struct {
 	Records       int64
 	Tier          Tier
 	Pending       bool
+	Aborted       []AbortedTransaction // of ReadCommitted, by marker
 
 	held []commitlog.Releaser
 }

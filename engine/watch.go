@@ -5,6 +5,7 @@ import "slices"
 type watcher struct {
 	id     uint64
 	offset int64
+	stable bool // waits for the last stable offset
 	fn     func()
 }
 
@@ -12,25 +13,43 @@ type watcher struct {
 // was pending at offset is ready, or when the partition goes away. fn must not block. The returned func cancels; fn may
 // still be running then.
 func (p *Partition) Watch(offset int64, fn func()) (cancel func()) {
+	return p.watch(watcher{offset: offset, fn: fn})
+}
+
+// WatchStable is Watch for readers of committed records: it waits for the last stable offset.
+func (p *Partition) WatchStable(offset int64, fn func()) (cancel func()) {
+	return p.watch(watcher{offset: offset, stable: true, fn: fn})
+}
+
+func (p *Partition) watch(w watcher) (cancel func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pending := false
 	if p.more != nil {
-		_, pending = p.more.cold[offset]
+		_, pending = p.more.cold[w.offset]
 	}
-	if p.gone || p.hw > offset && !pending {
-		go fn() // not here: the caller may hold a lock that fn wants
+	if p.gone || p.passed(&w) && !pending {
+		go w.fn() // not here: the caller may hold a lock that fn wants
 		return func() {}
 	}
 	m := p.extra()
 	m.watchSeq++
 	id := m.watchSeq
-	m.watchers = append(m.watchers, watcher{id: id, offset: offset, fn: fn})
+	w.id = id
+	m.watchers = append(m.watchers, w)
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		m.watchers = slices.DeleteFunc(m.watchers, func(w watcher) bool { return w.id == id })
 	}
+}
+
+// passed reports whether what w waits for is there. p.mu is held.
+func (p *Partition) passed(w *watcher) bool {
+	if w.stable {
+		return p.stable() > w.offset
+	}
+	return p.hw > w.offset
 }
 
 // takeWatchers removes and returns the watchers that fire says yes to. p.mu is held.
@@ -63,6 +82,7 @@ func (p *Partition) advance(next, maxTime, maxAt int64) {
 		return
 	}
 	p.hw = next
+	p.settleTransactions()
 	if maxTime > p.maxTime {
 		p.maxTime, p.maxAt = maxTime, maxAt
 	}
@@ -70,7 +90,7 @@ func (p *Partition) advance(next, maxTime, maxAt int64) {
 	if p.more != nil && len(p.more.watchers) > 0 {
 		ws = p.takeWatchers(func(w watcher) bool {
 			_, cold := p.more.cold[w.offset]
-			return w.offset < next && !cold
+			return !cold && p.passed(&w)
 		})
 	}
 	p.mu.Unlock()
@@ -88,6 +108,7 @@ func (p *Partition) coldReady(offset int64) {
 
 // vanish ends the partition for all who hold it.
 func (p *Partition) vanish() {
+	p.e.openTxns.drop(p)
 	p.mu.Lock()
 	p.gone = true
 	ws := p.takeWatchers(func(watcher) bool { return true })

@@ -87,7 +87,7 @@ func (c *Change) DropProducer(stream uint32, id int64) { c.del(producerKey(strea
 // DropStream removes a stream's state. Its batches stay findable until their segments are released: an upload may be
 // reading them.
 func (c *Change) DropStream(stream uint32) {
-	for _, p := range []byte{'p', 'q'} {
+	for _, p := range []byte{'p', 'q', 'a'} {
 		if c.err == nil {
 			c.err = c.b.DeleteRange(key32(p, stream), after(key32(p, stream)), nil)
 		}

@@ -16,7 +16,10 @@
 //	p stream                  stream state: next offset, log start, max timestamp, epochs
 //	q stream producer         the last batches of an idempotent producer
 //	t key                     last tier record of a key
+//	a stream marker           aborted transaction, by the offset of its marker
 //	o group topic partition   committed offset
+//	y producer group topic partition   offset committed in a transaction that is not over
+//	x id                      transactional id: the value of its last record in __transaction_state
 //	g group                   group metadata
 //	r group key               one record of a group of the consumer protocol
 //

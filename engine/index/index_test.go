@@ -126,8 +126,8 @@ func TestFind_SameFromMemoryAndRows(t *testing.T) {
 
 func TestRows_RoundTrip(t *testing.T) {
 	d := openDB(t, vfs.NewMem())
-	s := Stream{Next: 90, LogStart: 3, MaxTime: -1, MaxAt: -1, Epochs: []Epoch{{0, 0}, {4, 50}}}
-	p := Producer{ID: 77, Seen: 12345, Last: []Sequence{{Epoch: 1, First: 0, Last: 4, Base: 10, Delta: 4, Time: -1}, {Epoch: 1, First: 5, Last: 5, Base: 15, Time: 9}}}
+	s := Stream{Next: 90, LogStart: 3, MaxTime: -1, MaxAt: -1, Epochs: []Epoch{{0, 0}, {4, 50}}, Open: []OpenTxn{{1, 2, 3}, {4, 5, 6}}, Aborted: 88}
+	p := Producer{ID: 77, Seen: 12345, MarkerEpoch: 2, Coordinator: 9, Last: []Sequence{{Epoch: 1, First: 0, Last: 4, Base: 10, Delta: 4, Time: -1}, {Epoch: 1, First: 5, Last: 5, Base: 15, Time: 9}}}
 	c := d.Change()
 	c.SetStream(6, s)
 	c.SetProducer(6, p)
@@ -203,4 +203,66 @@ func FuzzRows(f *testing.F) {
 		_, _ = decodeChunk(0, b)
 		_, _, _, _ = splitOffsetKey(string(b))
 	})
+}
+
+// Rows of the first format are read as what they were.
+func TestRows_FirstVersion(t *testing.T) {
+	s, err := decodeStream([]byte{1, 20, 0, 14, 6, 1, 2, 0})
+	if diff := cmp.Diff(Stream{Next: 10, MaxTime: 7, MaxAt: 3, Epochs: []Epoch{{Epoch: 1}}}, s); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	p, err := decodeProducer(5, []byte{1, 6, 1, 0, 0, 2, 4, 2, 1})
+	want := Producer{ID: 5, Seen: 3, MarkerEpoch: -1, Coordinator: -1, Last: []Sequence{{Last: 1, Base: 2, Delta: 1, Time: -1}}}
+	if diff := cmp.Diff(want, p); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+}
+
+func TestDB_Aborted(t *testing.T) {
+	d, err := Open(Options{FS: vfs.NewMem(), Dir: "index"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c := d.Change()
+	all := []Aborted{{Producer: 1, First: 0, Last: 9, Stable: 4}, {Producer: 2, First: 4, Last: 300, Stable: 301}}
+	for _, a := range all {
+		c.AddAborted(7, a)
+	}
+	c.AddAborted(8, Aborted{Producer: 3, Last: 1})
+	c.SetPending(1<<40, "g", "t", 3, []byte("v"))
+	c.SetTransaction("id", []byte("x"))
+	if err := c.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	read := func(from int64) (got []Aborted) {
+		if err := d.Aborted(7, from, func(a Aborted) bool { got = append(got, a); return true }); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for _, tt := range []struct {
+		from int64
+		want []Aborted
+	}{{0, all}, {9, all}, {10, all[1:]}, {301, nil}} {
+		if diff := cmp.Diff(tt.want, read(tt.from)); diff != "" {
+			t.Errorf("from %d: %s", tt.from, diff)
+		}
+	}
+	c = d.Change()
+	c.DropAborted(7, 10)
+	if err := c.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(all[1:], read(0)); diff != "" {
+		t.Error(diff)
+	}
+	err = d.Pending(func(producer int64, group, topic string, partition int32, v []byte) {
+		if producer != 1<<40 || group != "g" || topic != "t" || partition != 3 || string(v) != "v" {
+			t.Error(producer, group, topic, partition, v)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -39,6 +39,8 @@ type Stream struct {
 	MaxTime  int64 // largest timestamp ever appended, -1 when none
 	MaxAt    int64 // base offset of the batch that holds it
 	Epochs   []Epoch
+	Open     []OpenTxn // by first offset
+	Aborted  int64     // offset of the last abort marker, 0 when there is none
 }
 
 // Sequence is one batch of an idempotent producer.
@@ -55,6 +57,9 @@ type Producer struct {
 	ID   int64
 	Seen int64      // wall time of the last batch, ms
 	Last []Sequence // oldest first, at most five
+	// What the last transaction marker said; -1 when there was none.
+	MarkerEpoch int16
+	Coordinator int32
 }
 
 type writer struct{ b []byte }
@@ -190,9 +195,15 @@ func decodeChunk(base int64, v []byte) (chunk, error) {
 	return c, r.err("run")
 }
 
+// The versions of rows that have changed; older ones are read too.
+const (
+	streamVersion   = 2 // 2 added transactions
+	producerVersion = 2 // 2 added the last marker
+)
+
 func encodeStream(s Stream) []byte {
 	w := writer{}
-	w.u(1) // version
+	w.u(streamVersion)
 	w.i(s.Next)
 	w.i(s.LogStart)
 	w.i(s.MaxTime)
@@ -202,22 +213,35 @@ func encodeStream(s Stream) []byte {
 		w.i(int64(e.Epoch))
 		w.i(e.Start)
 	}
+	w.u(uint64(len(s.Open)))
+	for _, o := range s.Open {
+		w.i(o.Producer)
+		w.i(o.First)
+		w.i(o.Since)
+	}
+	w.i(s.Aborted)
 	return w.b
 }
 
 func decodeStream(b []byte) (Stream, error) {
 	r := reader{b: b}
-	r.u()
+	version := r.u()
 	s := Stream{Next: r.i(), LogStart: r.i(), MaxTime: r.i(), MaxAt: r.i()}
 	for range r.count() {
 		s.Epochs = append(s.Epochs, Epoch{Epoch: int32(r.i()), Start: r.i()})
+	}
+	if version >= 2 {
+		for range r.count() {
+			s.Open = append(s.Open, OpenTxn{Producer: r.i(), First: r.i(), Since: r.i()})
+		}
+		s.Aborted = r.i()
 	}
 	return s, r.err("stream")
 }
 
 func encodeProducer(p Producer) []byte {
 	w := writer{}
-	w.u(1) // version
+	w.u(producerVersion)
 	w.i(p.Seen)
 	w.u(uint64(len(p.Last)))
 	for _, s := range p.Last {
@@ -228,17 +252,22 @@ func encodeProducer(p Producer) []byte {
 		w.i(int64(s.Delta))
 		w.i(s.Time)
 	}
+	w.i(int64(p.MarkerEpoch))
+	w.i(int64(p.Coordinator))
 	return w.b
 }
 
 func decodeProducer(id int64, b []byte) (Producer, error) {
 	r := reader{b: b}
-	r.u()
-	p := Producer{ID: id, Seen: r.i()}
+	version := r.u()
+	p := Producer{ID: id, Seen: r.i(), MarkerEpoch: -1, Coordinator: -1}
 	for range r.count() {
 		p.Last = append(p.Last, Sequence{
 			Epoch: int16(r.i()), First: int32(r.i()), Last: int32(r.i()), Base: r.i(), Delta: int32(r.i()), Time: r.i(),
 		})
+	}
+	if version >= 2 {
+		p.MarkerEpoch, p.Coordinator = int16(r.i()), int32(r.i())
 	}
 	return p, r.err("producer")
 }

@@ -96,6 +96,8 @@ var brokerConfigs = table(
 	number("group.initial.rebalance.delay.ms", TypeInt, "3000", 0, "How long the first rebalance of an empty group waits for members."),
 	number("group.consumer.session.timeout.ms", TypeInt, "45000", 300, "How long a member of a KIP-848 group may be silent."),
 	number("group.consumer.heartbeat.interval.ms", TypeInt, "5000", 100, "How often members of a KIP-848 group are told to speak."),
+	number("transaction.max.timeout.ms", TypeInt, "900000", 1, "Longest transaction timeout a client may ask for."),
+	number("transactional.id.expiration.ms", TypeInt, "604800000", 1, "How long an idle transactional id is remembered."),
 	number("offsets.retention.minutes", TypeInt, "10080", 1, "How long offsets of an empty group are kept."),
 )
 

@@ -69,6 +69,9 @@ type missing struct {
 func (t *Tier) fill(c *Cold, v *view, r ReadRequest) (n int64, m missing, err error) {
 	moved := 0
 	for range maxRowsPerRead {
+		if r.End > 0 && c.NextOffset >= r.End {
+			return n, m, nil
+		}
 		row, ok, err := t.o.Index.Find(r.Stream, c.NextOffset)
 		if err != nil {
 			return 0, m, fmt.Errorf("%w: looking for offset %d of stream %d: %w", ErrStorage, c.NextOffset, r.Stream, err)
@@ -88,7 +91,7 @@ func (t *Tier) fill(c *Cold, v *view, r ReadRequest) (n int64, m missing, err er
 			return 0, m, fmt.Errorf("%w: looking for object %s: %w", ErrStorage, objectName(row.Object), errors.Join(err, ErrNotTiered))
 		}
 		w := locate(o, row, c.NextOffset)
-		got, stopped, err := w.fill(c, v, int64(r.MaxBytes)-n, n == 0)
+		got, stopped, err := w.fill(c, v, r.End, int64(r.MaxBytes)-n, n == 0)
 		if err != nil {
 			return 0, m, err
 		}
@@ -105,10 +108,10 @@ func (t *Tier) fill(c *Cold, v *view, r ReadRequest) (n int64, m missing, err er
 	return n, m, nil
 }
 
-// fill collects batches of one row. first says that the first batch is wanted
+// fill collects batches of one row, up to offset limit if that is not 0. first says that the first batch is wanted
 // whatever its size. stopped is -1 at the row's end, else where the batch at w.pos
 // ends, 0 if that is not known for want of its header.
-func (w *walk) fill(c *Cold, v *view, room int64, first bool) (n, stopped int64, err error) {
+func (w *walk) fill(c *Cold, v *view, limit, room int64, first bool) (n, stopped int64, err error) {
 	for w.pos < w.end {
 		h, end, ok, err := w.current(v)
 		if err != nil || !ok {
@@ -117,6 +120,10 @@ func (w *walk) fill(c *Cold, v *view, room int64, first bool) (n, stopped int64,
 		if h.NextOffset() <= c.NextOffset {
 			w.pos = end
 			continue
+		}
+		if limit > 0 && h.BaseOffset() >= limit {
+			c.NextOffset = limit
+			return n, -1, nil
 		}
 		if size := end - w.pos; !first && n+size > room {
 			return n, end, nil

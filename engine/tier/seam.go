@@ -164,7 +164,8 @@ type ReadRequest struct {
 	Reader   uint64 // who reads, for fair shares; 0 = the stream stands for the reader
 	Stream   uint32
 	Offset   int64
-	MaxBytes int // at most so many, except that the first batch is always whole
+	End      int64 // batches from here on are left out; 0 = none. A batch must not lie on both sides
+	MaxBytes int   // at most so many, except that the first batch is always whole
 }
 
 // Cold is the answer of Read. Its bytes live in the slice pool until Release.

@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/txn"
+)
+
+// The bytes of __transaction_state are Kafka's: TransactionLogKey version 0 and TransactionLogValue version 1 (version 0
+// is read too).
+const (
+	txnKeyVersion   = 0
+	txnValueVersion = 1
+)
+
+// Kafka's transaction.version, as the value keeps it: from 2 on the epoch is raised with every transaction.
+const (
+	txnVersionPlain = 0
+	txnVersionBumps = 2
+)
+
+func transactionKeyBytes(id string) []byte {
+	return appendString(binary.BigEndian.AppendUint16(nil, txnKeyVersion), id)
+}
+
+func decodeTransactionKey(b []byte) (id string, ok bool) {
+	f := fields{b: b}
+	version := f.i16()
+	id = f.str()
+	return id, version == txnKeyVersion && !f.bad && len(f.b) == 0
+}
+
+// millis is Kafka's -1 for a time that is not.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return -1
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms < 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+func transactionValueBytes(s txn.Snapshot) []byte {
+	v := kmsg.NewTxnMetadataValue()
+	v.Version = txnValueVersion
+	v.ProducerID, v.ProducerEpoch, v.TimeoutMillis = s.Producer.ID, s.Producer.Epoch, int32(s.Timeout.Milliseconds())
+	v.State = kmsg.TransactionState(s.State)
+	v.PreviousProducerID, v.NextProducerID, v.ClientTransactionVersion = s.PreviousID, s.NextID, txnVersionPlain
+	if s.Bumps {
+		v.ClientTransactionVersion = txnVersionBumps
+	}
+	v.LastUpdateTimestamp, v.StartTimestamp = millis(s.Updated), millis(s.Started)
+	for _, p := range s.Partitions { // sorted
+		if n := len(v.Topics); n == 0 || v.Topics[n-1].Topic != p.Topic {
+			t := kmsg.NewTxnMetadataValueTopic()
+			t.Topic = p.Topic
+			v.Topics = append(v.Topics, t)
+		}
+		t := &v.Topics[len(v.Topics)-1]
+		t.Partitions = append(t.Partitions, p.Index)
+	}
+	return v.AppendTo(nil)
+}
+
+func decodeTransactionValue(id string, b []byte) (txn.Snapshot, error) {
+	v := kmsg.NewTxnMetadataValue()
+	if err := v.ReadFrom(b); err != nil {
+		return txn.Snapshot{}, fmt.Errorf("state of transactional id %q: %w", id, err)
+	}
+	s := txn.Snapshot{
+		ID: id, Producer: txn.Producer{ID: v.ProducerID, Epoch: v.ProducerEpoch}, LastEpoch: -1,
+		PreviousID: v.PreviousProducerID, NextID: v.NextProducerID, Timeout: time.Duration(v.TimeoutMillis) * time.Millisecond,
+		State: txn.State(v.State), Started: fromMillis(v.StartTimestamp), Updated: fromMillis(v.LastUpdateTimestamp),
+		Bumps: v.ClientTransactionVersion >= txnVersionBumps,
+	}
+	if s.State > txn.CompleteAbort {
+		return s, fmt.Errorf("state of transactional id %q: state %d; a newer build wrote it?", id, v.State)
+	}
+	for _, t := range v.Topics {
+		for _, p := range t.Partitions {
+			s.Partitions = append(s.Partitions, txn.Partition{Topic: t.Topic, Index: p})
+		}
+	}
+	return s, nil
+}
