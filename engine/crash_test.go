@@ -103,6 +103,9 @@ type crash struct {
 	producers []*producer
 	pending   sync.WaitGroup
 
+	txns        *enginetest.Transactions
+	transactors []*transactor
+
 	mu   sync.Mutex
 	pids map[int64]bool
 }
@@ -128,6 +131,7 @@ func newCrash(seed uint64, swallow string) *crash {
 		check: enginetest.NewChecker(), pids: map[int64]bool{}, sites: map[string]int{},
 	}
 	c.fs.Swallow, c.flush = swallow, engine.FlushFsync
+	c.txns = enginetest.NewTransactions(c.check)
 	return c
 }
 
@@ -183,7 +187,11 @@ func (c *crash) run() error {
 		}
 		if c.flush != engine.FlushFsync { // records were promised nothing; the next life starts from what is there
 			c.check.Forget()
+			c.txns.Forget()
 			c.producers = nil
+			for _, x := range c.transactors { // their transactions may have come to nothing
+				x.bad, x.ending = true, 0
+			}
 		}
 	}
 	for range 2 { // after the last crash, and after a clean stop
@@ -291,11 +299,13 @@ func (c *crash) step() {
 		c.saveGroup()
 	case n < 30:
 		c.readSome()
-	case n < 50:
+	case n < 45:
+		c.transact()
+	case n < 55:
 		c.produceIdempotent()
-	case n < 52:
+	case n < 57:
 		c.allocate()
-	case n < 60:
+	case n < 63:
 		c.pending.Wait()
 	default:
 		c.produce()
@@ -317,7 +327,8 @@ func (c *crash) pick() (engine.Topic, bool) {
 
 func partKey(t engine.Topic, index int32) string { return fmt.Sprintf("%s/%d", t.ID, index) }
 
-func (c *crash) batch(p batch.Producer) []byte {
+// batch makes a batch nobody made before; prefix goes before the keys.
+func (c *crash) batch(p batch.Producer, prefix string) []byte {
 	var rs []batch.Record
 	for range 1 + c.rng.IntN(3) {
 		c.serial++
@@ -325,7 +336,7 @@ func (c *crash) batch(p batch.Producer) []byte {
 		for i := range v {
 			v[i] = byte(c.rng.Uint32())
 		}
-		rs = append(rs, batch.Record{Timestamp: int64(c.serial), Key: fmt.Appendf(nil, "%d", c.serial), Value: v})
+		rs = append(rs, batch.Record{Timestamp: int64(c.serial), Key: fmt.Appendf(nil, "%s%d", prefix, c.serial), Value: v})
 	}
 	return batch.Append(nil, p, rs)
 }
@@ -342,7 +353,7 @@ func (c *crash) produce() {
 		c.fail("partition", err)
 		return
 	}
-	b := c.batch(batch.NoProducer)
+	b := c.batch(batch.NoProducer, "")
 	key, acks := partKey(t, index), int16(-1)
 	if c.rng.IntN(4) == 0 {
 		acks = 1
@@ -409,7 +420,7 @@ func (c *crash) send(p *producer) {
 		if p.batch != nil {
 			p.seq += p.records
 		}
-		p.batch = c.batch(batch.Producer{ID: p.id, Epoch: 0, Sequence: p.seq})
+		p.batch = c.batch(batch.Producer{ID: p.id, Epoch: 0, Sequence: p.seq}, "")
 		p.records = batch.Header(p.batch).RecordCount()
 		p.inFlight = true
 	}
@@ -615,6 +626,7 @@ func (c *crash) verify() {
 		n, _ = strconv.ParseInt(string(v), 10, 64)
 	}
 	c.check.Fetched("group/g", n)
+	c.verifyTransactions()
 	// Whoever was in flight retries, and must end up in the log exactly once.
 	for _, p := range c.producers {
 		if p.inFlight {
@@ -656,6 +668,9 @@ func (c *crash) verifyPartition(t engine.Topic, index int32) {
 			return
 		}
 		offset = r.NextOffset
+	}
+	if t.Name == engine.TransactionsTopic {
+		c.check.MayRepeat(partKey(t, index))
 	}
 	c.check.Whole(partKey(t, index), start, hw, raw)
 }
