@@ -91,25 +91,37 @@ func (c *conn) send(p *pending, buf []byte) ([]byte, error) {
 	return buf, c.writeAll(bufs, n)
 }
 
-// writeAll sends n bytes. The client must take some within writeStall, and all of them at writeRate.
+// writeAll sends n bytes. The client must take each piece within writeStall, and all at writeRate. Pieces grow for a
+// client that takes them fast: each costs a call and wakes somebody up.
 func (c *conn) writeAll(bufs net.Buffers, n int64) error {
 	defer c.writing.Store(0)
-	due := time.Now().Add(slowest(c.b.limits.writeStall, n, c.b.limits.writeRate))
-	for len(bufs) > 0 {
+	now := time.Now()
+	due := now.Add(slowest(c.b.limits.writeStall, n, c.b.limits.writeRate))
+	for chunk := writeChunk; len(bufs) > 0; {
 		var some net.Buffers
-		some, bufs = cutBuffers(bufs, writeChunk)
-		d := time.Now().Add(c.b.limits.writeStall)
+		some, bufs = cutBuffers(bufs, chunk)
+		d := now.Add(c.b.limits.writeStall)
 		if due.Before(d) {
 			d = due
 		}
 		c.nc.SetWriteDeadline(d)
-		c.writing.Store(time.Now().UnixNano())
+		c.writing.Store(now.UnixNano())
 		if _, err := some.WriteTo(c.nc); err != nil {
 			return err
+		}
+		began := now
+		now = time.Now()
+		if now.Sub(began) < takenFast {
+			chunk = min(2*chunk, maxWriteChunk)
+		} else {
+			chunk = writeChunk
 		}
 	}
 	return nil
 }
+
+// takenFast is how long the writing of a piece may take for the next to be larger.
+const takenFast = 20 * time.Millisecond
 
 // cutBuffers splits bufs after about n bytes.
 func cutBuffers(bufs net.Buffers, n int) (head, rest net.Buffers) {

@@ -8,8 +8,9 @@ const (
 	minBudget       = 128 << 20
 	minWindow       = 256 << 10   // bytes the first Fetch of a connection is answered
 	provenWindow    = 8 << 20     // the window of a client that proved that it reads
-	writeChunk      = 64 << 10    // bytes written under one deadline
-	crowdedStall    = time.Second // a client that takes no writeChunk for so long is dropped when others wait for memory
+	writeChunk      = 64 << 10    // bytes written under one deadline, at first and while the client takes them slowly
+	maxWriteChunk   = 1 << 20     // likewise, to a client that takes them fast
+	crowdedStall    = time.Second // a client that does not take a piece for so long is dropped when others wait for memory
 )
 
 // limits bound one connection in time and space. Tests shorten them.
