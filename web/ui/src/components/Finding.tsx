@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks';
 import type { Window } from '../data/series';
 import type { Finding } from '../data/types';
 import { confidence, percent, since, verdictWord } from '../lib/format';
@@ -12,8 +13,10 @@ interface Props {
   open: boolean;
 }
 
-// FindingCard is one cause: the claim, then why, then what to do.
+// FindingCard is one cause: the claim, then why, then what to do. What is folded is not built: its charts would ask
+// the server at every tick.
 export function FindingCard({ finding: f, now, window, open }: Props) {
+  const [unfolded, setUnfolded] = useState(open);
   const causes = f.verdict === 'one_of' && f.causes && f.causes.length > 1 ? f.causes : [f.cause];
   return (
     <article class={`card finding ${f.verdict} ${f.severity}`} data-cause={f.cause}>
@@ -31,13 +34,17 @@ export function FindingCard({ finding: f, now, window, open }: Props) {
         ) : null}
         <Facts finding={f} causes={causes} now={now} />
       </header>
-      <details open={open}>
+      <details open={unfolded} onToggle={(e) => setUnfolded(e.currentTarget.open)}>
         <summary>Why, and what to do</summary>
-        <div class="columns">
-          <EvidenceList finding={f} />
-          <AdviceList finding={f} />
-        </div>
-        <FindingCharts finding={f} window={window} />
+        {unfolded ? (
+          <>
+            <div class="columns">
+              <EvidenceList finding={f} />
+              <AdviceList finding={f} />
+            </div>
+            <FindingCharts finding={f} window={window} />
+          </>
+        ) : null}
       </details>
     </article>
   );

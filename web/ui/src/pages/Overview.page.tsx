@@ -1,12 +1,14 @@
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { ClusterCharts } from '../components/ClusterCharts';
 import { FindingCard } from '../components/Finding';
 import { HealthBadge } from '../components/Health';
 import { Sources } from '../components/Sources';
 import { Symptoms } from '../components/Symptoms';
 import type { Live } from '../data/reports';
-import type { Report } from '../data/types';
-import { count, span } from '../lib/format';
+import type { Finding, Report } from '../data/types';
+import type { Some } from '../lib/brief';
+import { fullAndBrief } from '../lib/brief';
+import { count, span, verdictWord } from '../lib/format';
 import type { Route } from '../lib/route';
 import { withParam } from '../lib/route';
 import { ageSeconds } from '../lib/status';
@@ -26,6 +28,7 @@ export function Overview({ live, report, route, now }: { live: Live; report: Rep
   const asked = Number(route.params.get('minutes'));
   const minutes = asked > 0 && asked <= 10080 ? asked : 15;
   const reports = live.reports ?? [];
+  const { full, brief } = fullAndBrief(findings);
   return (
     <>
       {reports.length > 1 ? <Clusters reports={reports} route={route} current={report} /> : null}
@@ -33,8 +36,11 @@ export function Overview({ live, report, route, now }: { live: Live; report: Rep
         <HealthBadge report={report} /> {report.headline || 'no symptoms'}
       </h1>
       <Basis report={report} now={now} />
-      {findings.map((f, i) => (
+      {full.map((f, i) => (
         <FindingCard key={f.id} finding={f} now={now} window={{ minutes }} open={i === 0} />
+      ))}
+      {brief.map((same) => (
+        <Brief key={`${same[0].verdict} ${same[0].cause}`} same={same} now={now} minutes={minutes} />
       ))}
       <Symptoms report={report} now={now} />
       <Recommendations report={report} />
@@ -49,6 +55,20 @@ export function Overview({ live, report, route, now }: { live: Live; report: Rep
       <ClusterCharts cluster={report.cluster.name} window={{ minutes }} />
       <Sources report={report} connected={live.connected} now={now} />
     </>
+  );
+}
+
+// Brief names the findings of one cause that are not worth a card each; unfolded, it has the cards.
+function Brief({ same, now, minutes }: { same: Some<Finding>; now: number; minutes: number }) {
+  const [open, setOpen] = useState(false);
+  const [first] = same;
+  return (
+    <details class="brief" open={open} onToggle={(e) => setOpen(e.currentTarget.open)}>
+      <summary>
+        <span class={`badge ${first.verdict}`}>{verdictWord(first.verdict)}</span> {first.title} · {count(same.length, first.entity.kind)}
+      </summary>
+      {open ? same.map((f) => <FindingCard key={f.id} finding={f} now={now} window={{ minutes }} open={false} />) : null}
+    </details>
   );
 }
 
