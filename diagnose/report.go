@@ -146,6 +146,7 @@ func (p *pass) notJudged() []streamkeeper.NotJudged {
 			Needs: fmt.Sprintf("%d more %s", w.Ticks, plural(w.Ticks, "tick")), Entity: &w.Finding.Entity,
 		})
 	}
+	out = append(out, p.prematurelyHarmless()...)
 	type tally struct {
 		unknown, known int
 		needs          string
@@ -176,6 +177,40 @@ func (p *pass) notJudged() []streamkeeper.NotJudged {
 			n, _ := p.Catalog.Node(id)
 			out = append(out, streamkeeper.NotJudged{What: id + ": " + lowerFirst(n.Title), Needs: t.needs})
 		}
+	}
+	return out
+}
+
+// prematurelyHarmless lists the benign causes that fit best but whose own condition does not hold, one entry a cause:
+// nothing is told of their entities, and that must not look like calm.
+func (p *pass) prematurelyHarmless() []streamkeeper.NotJudged {
+	on := map[string][]*judged{}
+	for _, id := range sortedKeys(p.judged) {
+		if j := p.judged[id]; j.premature {
+			on[j.Cause] = append(on[j.Cause], j)
+		}
+	}
+	var out []streamkeeper.NotJudged
+	for _, cause := range sortedKeys(on) {
+		all := on[cause]
+		what := "whether " + all[0].Entity.String()
+		if more := len(all) - 1; more > 0 {
+			what += fmt.Sprintf(" (and %d more)", more)
+		}
+		var wants []string
+		for _, node := range all[0].rule.HoldsWhile {
+			if n, ok := p.Catalog.Node(node); ok {
+				wants = append(wants, lowerFirst(n.Title))
+			}
+		}
+		entry := streamkeeper.NotJudged{
+			What:  what + " is harmless: " + lowerFirst(all[0].Title),
+			Needs: "some minutes to see whether " + strings.Join(wants, ", or ") + ", which does not hold now",
+		}
+		if len(all) == 1 {
+			entry.Entity = &all[0].Entity
+		}
+		out = append(out, entry)
 	}
 	return out
 }
