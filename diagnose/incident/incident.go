@@ -108,6 +108,7 @@ type Record struct {
 	Entities []streamkeeper.Entity `json:"entities"` // everything that was part of the story
 	Quiet    int                   `json:"quiet"`    // ticks in a row without cause and without harm
 	Told     string                `json:"told"`     // fingerprint of what was last told
+	Sure     string                `json:"sure"`     // the finding that was once told as the root cause
 }
 
 // Step advances the stories by one tick. It does not change mem.

@@ -369,3 +369,18 @@ func TestLeaderOfAChainComesFirst(t *testing.T) {
 		t.Errorf("told %+v, want the crash alone once its leader is gone for good", f.last.Told)
 	}
 }
+
+func TestLessSureForAWhileIsNoNews(t *testing.T) {
+	c := finding("slow", orders, .95)
+	in := Input{Candidates: []Candidate{c}, Symptoms: []Symptom{late(orders)}}
+	f := play(t)
+	f.until(in, 10)
+	for i := range 12 {
+		c.Finding.Verdict, c.Finding.Confidence = streamkeeper.VerdictProbable, .65
+		if i%2 == 1 {
+			c.Finding.Verdict, c.Finding.Confidence = streamkeeper.VerdictRootCause, .95
+		}
+		in.Candidates = []Candidate{c}
+		f.quiet(in, 1)
+	}
+}

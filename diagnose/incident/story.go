@@ -188,7 +188,7 @@ func (s *step) advanceAll(records []*Record, taken map[*Record]*Candidate) []Rec
 			continue
 		}
 		s.symptoms(r)
-		if print := fingerprint(&r.Incident); print != r.Told {
+		if print := r.fingerprint(); print != r.Told {
 			if r.Told != "" {
 				r.Incident.State = streamkeeper.IncidentUpdated
 			}
@@ -343,9 +343,17 @@ func lowerFirst(s string) string {
 }
 
 // fingerprint is what makes an update worth telling: the cause, how sure it is, how bad it is, and what
-// follows from it. Numbers that move every tick are no news.
-func fingerprint(i *streamkeeper.Incident) string {
-	parts := []string{i.Root.ID, string(i.Root.Verdict), string(i.Severity)}
+// follows from it. Numbers that move every tick are no news, nor is a root cause that is less sure for a while.
+func (r *Record) fingerprint() string {
+	i := &r.Incident
+	verdict := i.Root.Verdict
+	switch {
+	case verdict == streamkeeper.VerdictRootCause:
+		r.Sure = i.Root.ID
+	case verdict == streamkeeper.VerdictProbable && r.Sure == i.Root.ID:
+		verdict = streamkeeper.VerdictRootCause
+	}
+	parts := []string{i.Root.ID, string(verdict), string(i.Severity)}
 	if i.Impact != nil {
 		parts = append(parts, "impact")
 	}
