@@ -50,6 +50,7 @@ var checks = []check{
 	{"kafka-console-producer and -consumer: every codec", console},
 	{"kafka-consumer-groups: list, describe, members, state", groupsDescribe},
 	{"kafka-consumer-groups: reset-offsets, delete-offsets, delete", groupsReset},
+	{"kafka-consumer-groups and kafka-configs: a group of the KIP-848 protocol", groupsNextGen},
 	{"kafka-configs: topics", configsTopic},
 	{"kafka-configs: brokers", configsBroker},
 	{"kafka-get-offsets and kafka-delete-records", offsets},
