@@ -45,7 +45,9 @@ type BrokerConfig struct {
 	MaxPerIP          int             `yaml:"max_connections_per_ip"`
 	Log               BrokerLogConfig `yaml:"log"`
 	Tier              TierConfig      `yaml:"tier"`
-	Group             GroupConfig     `yaml:"group"`
+	// ClientMetricsInterval is how often clients push the metrics of their own that serve diagnosis (KIP-714); 0 = never.
+	ClientMetricsInterval Duration    `yaml:"client_metrics_interval"`
+	Group                 GroupConfig `yaml:"group"`
 }
 
 // BrokerLogConfig is the commit log.
@@ -136,6 +138,7 @@ func Defaults() Config {
 				OffloadAfter: Duration{10 * time.Minute}, LocalBytes: 4 << 30, HardLocalBytes: 8 << 30,
 				SliceBytes: 1 << 20, PoolBytes: 64 << 20,
 			},
+			ClientMetricsInterval: Duration{30 * time.Second},
 			Group: GroupConfig{
 				MinSessionTimeout: Duration{6 * time.Second}, MaxSessionTimeout: Duration{30 * time.Minute},
 				InitialRebalanceDelay: Duration{3 * time.Second},
@@ -217,6 +220,9 @@ func (b *BrokerConfig) validate(bad func(key, format string, args ...any)) {
 	}
 	if s := b.Tier.ObjectStore; s != "" && !strings.HasPrefix(s, "file://") && !strings.HasPrefix(s, "s3://") {
 		bad("broker.tier.object_store", "%q: want file:///dir or s3://bucket/prefix?endpoint=http://host:port", s)
+	}
+	if d := b.ClientMetricsInterval.Duration; d < 0 || d > 0 && d < time.Second || d > 10*time.Minute {
+		bad("broker.client_metrics_interval", "want 0 (never) or 1s to 10m")
 	}
 	if b.Group.MinSessionTimeout.Duration <= 0 || b.Group.MaxSessionTimeout.Duration < b.Group.MinSessionTimeout.Duration {
 		bad("broker.group.max_session_timeout", "want 0 < min_session_timeout <= max_session_timeout")

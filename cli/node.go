@@ -76,6 +76,7 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 		AutoCreateTopics: c.Broker.AutoCreateTopics, DefaultPartitions: c.Broker.DefaultPartitions,
 		MemoryBudget: int64(c.Broker.MemoryBytes), MaxConnections: c.Broker.MaxConnections,
 		MaxConnectionsPerIP: c.Broker.MaxPerIP, Logger: log,
+		ClientMetricsInterval: orNever(c.Broker.ClientMetricsInterval.Duration),
 		Group: broker.GroupOptions{
 			MinSessionTimeout: c.Broker.Group.MinSessionTimeout.Duration, MaxSessionTimeout: c.Broker.Group.MaxSessionTimeout.Duration,
 			InitialRebalanceDelay:  c.Broker.Group.InitialRebalanceDelay.Duration,
@@ -89,6 +90,14 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 	n.registry.MustRegister(telemetry)
 	n.metrics = promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
 	return n, nil
+}
+
+// orNever tells the broker that 0 means never; to it 0 is the default.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // Close stops the broker cleanly, then the engine.

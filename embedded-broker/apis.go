@@ -1,7 +1,7 @@
 package broker
 
-// allAPIs lists what this broker speaks, by key. Each row lies in the API's own file. Transactions (24–28) and client
-// telemetry (71, 72) are not announced yet.
+// allAPIs lists what this broker speaks, by key. Each row lies in the API's own file. Transactions (24–28) are not announced
+// yet.
 func allAPIs() []api {
 	return append([]api{
 		produceAPI(),
@@ -27,6 +27,8 @@ func allAPIs() []api {
 		describeQuorumAPI(),
 		describeClusterAPI(),
 		listTransactionsAPI(),
+		getTelemetrySubscriptionsAPI(),
+		pushTelemetryAPI(),
 		listConfigResourcesAPI(),
 		describeTopicPartitionsAPI(),
 	}, groupAPIs()...)

@@ -27,8 +27,12 @@ type Options struct {
 	MaxConnections      int   // 0 = 2000
 	MaxConnectionsPerIP int   // 0 = MaxConnections
 	Group               GroupOptions
-	Logger              *slog.Logger     // nil = discard
-	Now                 func() time.Time // nil = time.Now
+	// ClientMetricsInterval is how often clients push the metrics of their own that serve diagnosis (KIP-714); 0 = 30 s,
+	// negative = only what is subscribed to by configs of client metrics.
+	ClientMetricsInterval time.Duration
+	ClientMetrics         ClientMetricsReceiver // gets every push; nil = nobody
+	Logger                *slog.Logger          // nil = discard
+	Now                   func() time.Time      // nil = time.Now
 
 	limits limits // for tests; zero = defaultLimits
 }
@@ -49,10 +53,12 @@ type Broker struct {
 	budget   *budget
 	conns    *conns
 	groups   *groups
-	sessions *fetchSessions
-	cached   settingsCache
-	epoch    epochCache
-	cold     coldWaits
+
+	clientMetrics *clientMetrics
+	sessions      *fetchSessions
+	cached        settingsCache
+	epoch         epochCache
+	cold          coldWaits
 
 	ctx     context.Context // ends with the broker
 	cancel  context.CancelFunc
@@ -117,6 +123,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	b.conns = newConns(o.MaxConnections, o.MaxConnectionsPerIP, o.Now)
 	b.sessions = newFetchSessions()
 	b.groups = newGroups(b, o.Group)
+	b.clientMetrics = newClientMetrics(b)
 	b.telemetry.serving(b)
 	b.running.Go(b.accept)
 	return b, nil

@@ -43,6 +43,9 @@ var (
 	codePolicyViolation      = kerr.PolicyViolation.Code
 	codeIllegalSASLState     = kerr.IllegalSaslState.Code
 	codeSecurityDisabled     = kerr.SecurityDisabled.Code
+	codeUnknownSubscription  = kerr.UnknownSubscriptionID.Code
+	codeTelemetryTooLarge    = kerr.TelemetryTooLarge.Code
+	codeThrottlingQuota      = kerr.ThrottlingQuotaExceeded.Code
 	codeTxnIDUnsupported     = kerr.TransactionalIDAuthorizationFailed.Code
 )
 

@@ -28,9 +28,11 @@ func (t *Telemetry) Collect(ch chan<- prometheus.Metric) {
 	s <- t.flushSize.metric(d.flushBytes)
 	t.refusals.each(func(reason string, n float64) { s.counter(d.refused, n, reason) })
 	t.throttles.each(func(k throttleKey, n float64) { s.counter(d.throttled, n, k.client, k.reason) })
+	t.pushes.each(func(code string, n float64) { s.counter(t.clients.pushes, n, code) })
 	if b == nil {
 		return
 	}
+	b.clientMetrics.collect(s, t.clients)
 	t.collectTopics(s, b, now)
 	t.collectBroker(s, b)
 	t.collectEngine(s, b.engine.Stats(), now)

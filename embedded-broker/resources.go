@@ -70,10 +70,15 @@ func (b *Broker) alterResource(kind, name string, c configChange, dry bool) erro
 	if err := b.engine.CheckResourceConfigs(kind, name, c.set, c.unset); err != nil {
 		return err
 	}
-	if kind == engine.GroupResource {
-		if err := b.checkGroupTimeouts(name, c); err != nil {
-			return err
-		}
+	var err error
+	switch kind {
+	case engine.GroupResource:
+		err = b.checkGroupTimeouts(name, c)
+	case engine.ClientMetricsResource:
+		_, err = parseSubscription(c.set)
+	}
+	if err != nil {
+		return err
 	}
 	if dry {
 		return nil

@@ -33,6 +33,8 @@ type Telemetry struct {
 	throttles *counts[throttleKey]
 	refusals  *counts[string]
 	calls     *counts[callKey]
+	pushes    *counts[string] // of clients' metrics, by code
+	clients   *clientDescs
 	callTimes [len(storeOps)][2]*histogram // by op, failed
 	offloaded atomic.Int64
 	cold      *histogram
@@ -74,6 +76,8 @@ func NewTelemetry(o TelemetryOptions) *Telemetry {
 		errors:    newCounts(maxErrorSeries, errorKey{maxAPIKey - 1, codeUnknown}),
 		throttles: newCounts(maxClientSeries, throttleKey{otherName, "store"}),
 		refusals:  newCounts(8, otherName),
+		pushes:    newCounts(16, otherName),
+		clients:   newClientDescs(strconv.Itoa(int(o.NodeID))),
 		calls:     newCounts(len(storeOps)*len(storeOutcomes)+16, callKey{"other", "other", false}),
 		cold:      newHistogram(latencyBuckets), flushTime: newHistogram(latencyBuckets), flushSize: newHistogram(sizeBuckets),
 	}

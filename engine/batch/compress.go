@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -41,6 +42,9 @@ func (c Codec) String() string {
 	return fmt.Sprintf("codec(%d)", int8(c))
 }
 
+// Decompress opens src into at most limit bytes; more is ErrTooLarge.
+func Decompress(c Codec, src []byte, limit int) ([]byte, error) { return decompress(c, src, limit) }
+
 // decompress opens src into at most limit bytes; more is ErrTooLarge, so a bomb costs its limit and no more.
 func decompress(c Codec, src []byte, limit int) ([]byte, error) {
 	switch c {
@@ -70,6 +74,9 @@ func decompress(c Codec, src []byte, limit int) ([]byte, error) {
 
 func readLimited(r io.Reader, limit int) ([]byte, error) {
 	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return nil, fmt.Errorf("more than %d bytes decompressed: %w", limit, ErrTooLarge)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("decompressing: %v: %w", err, ErrCorrupt)
 	}
