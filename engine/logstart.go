@@ -52,11 +52,8 @@ func (p *Partition) moveLogStart(ctx context.Context, to int64) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	x, ok, err := p.e.tier.Extent(p.stream)
-	if err == nil && ok && x.Start < to {
-		err = p.e.tier.Trim(ctx, p.stream, to)
-	}
-	if err != nil {
+	// Also when nothing of it is there yet: the store must tell a restore where the log starts.
+	if err := p.e.tier.Trim(ctx, p.stream, to); err != nil {
 		return fmt.Errorf("trimming %s in the store: %w", p.name(), err)
 	}
 	return nil

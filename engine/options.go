@@ -46,6 +46,7 @@ type TierOptions struct {
 	HardLocalBytes int64         // appends are refused at this size; 0 = 2 × LocalBytes
 	SliceBytes     int64         // size of a cold-read slice; 0 = the tier's default
 	PoolBytes      int64         // memory for cold-read slices; 0 = the tier's default
+	ManifestEvery  time.Duration // how often the store is told what it holds; 0 = the tier's default
 	RewriteEvery   time.Duration // how often the store is tidied up; 0 = the tier's default
 	RewriteFan     int           // how many objects with runs of one length are merged; 0 = the tier's default
 	SpaceOnly      bool          // offload by space, never by age: for a file store on the log's own device

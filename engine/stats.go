@@ -50,6 +50,7 @@ type Stats struct {
 	Topics, Partitions, Objects int
 	ObjectBytes                 int64
 	LiveObjectBytes             int64 // of that, what somebody may still read
+	Untold                      int   // facts that the store's manifest does not tell yet
 	Rewrites, RewriteBytes      int64 // objects made from others since start, and their bytes
 	LogFailed                   bool
 
@@ -97,6 +98,7 @@ func (s *Stats) fromTier(t tier.Stats) {
 		s.OldestUploadAge = t.OldestUpload.Seconds()
 	}
 	s.Objects, s.ObjectBytes, s.LiveObjectBytes = t.Objects, t.ObjectBytes, t.LiveBytes
+	s.Untold = t.Untold
 	s.Rewrites, s.RewriteBytes = t.Rewrites, t.RewriteBytes
 	s.PoolUsed, s.PoolLimit = t.Pool.UsedBytes, t.Pool.LimitBytes
 	s.PoolHits, s.PoolMisses, s.PoolEvictions, s.PoolWaits = t.Pool.Hits, t.Pool.Misses, t.Pool.Evictions, t.Pool.Waits

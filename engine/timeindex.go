@@ -92,32 +92,20 @@ func (p *Partition) localForTime(from, ts int64) (index.Batch, bool, error) {
 
 // copyBatch reads one whole batch, waiting for the store when it is cold.
 func (p *Partition) copyBatch(ctx context.Context, offset int64) ([]byte, error) {
-	for {
-		ready := make(chan struct{})
-		r, err := p.Read(ctx, offset, 1)
-		if err != nil {
-			return nil, err
-		}
-		if !r.Pending {
-			var b []byte
-			for _, piece := range r.Bytes {
-				b = append(b, piece...)
-			}
-			r.Release()
-			h, _, ok := batch.Next(b)
-			if !ok {
-				return nil, fmt.Errorf("reading %s at %d: no whole batch: %w", p.name(), offset, ErrStorage)
-			}
-			return h, nil
-		}
-		cancel := p.Watch(offset, func() { close(ready) })
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			cancel()
-			return nil, ctx.Err()
-		}
+	r, err := p.await(ctx, offset, 1)
+	if err != nil {
+		return nil, err
 	}
+	var b []byte
+	for _, piece := range r.Bytes {
+		b = append(b, piece...)
+	}
+	r.Release()
+	h, _, ok := batch.Next(b)
+	if !ok {
+		return nil, fmt.Errorf("reading %s at %d: no whole batch: %w", p.name(), offset, ErrStorage)
+	}
+	return h, nil
 }
 
 // MaxTimestamp returns the record with the largest timestamp, or offset -1 when the partition is empty.
@@ -127,7 +115,7 @@ func (p *Partition) MaxTimestamp(ctx context.Context) (offset, timestamp int64, 
 	}
 	defer p.e.leave()
 	p.mu.Lock()
-	at, start, hw := p.maxAt, p.logStart, p.hw
+	at, largest, start, hw := p.maxAt, p.maxTime, p.logStart, p.hw
 	p.mu.Unlock()
 	if at < 0 || hw <= start {
 		return -1, -1, nil
@@ -147,5 +135,8 @@ func (p *Partition) MaxTimestamp(ctx context.Context) (offset, timestamp int64, 
 	if err != nil {
 		return -1, -1, fmt.Errorf("reading the largest timestamp of %s: %w", p.name(), err)
 	}
-	return offset, timestamp, nil
+	if timestamp < largest && at >= start { // after a restore only the run is known
+		offset, timestamp, _, err = p.OffsetForTime(ctx, largest)
+	}
+	return offset, timestamp, err
 }

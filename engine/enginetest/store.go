@@ -43,3 +43,12 @@ func (s *Store) Put(ctx context.Context, name string, body io.ReadSeeker, size i
 func (s *Store) Delete(ctx context.Context, name string) error {
 	return s.call(func() error { return s.Objects.Delete(ctx, name) })
 }
+
+// List implements tier.Lister.
+func (s *Store) List(ctx context.Context, prefix string, fn func(name string, size int64) error) error {
+	l, ok := s.Objects.(tier.Lister)
+	if !ok {
+		return errors.New("the store cannot list")
+	}
+	return l.List(ctx, prefix, fn)
+}

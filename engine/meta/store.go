@@ -43,6 +43,8 @@ type Store struct {
 	mu   sync.Mutex // one writer at a time
 	cur  atomic.Pointer[Snapshot]
 	node state
+
+	commits atomic.Uint64 // how often anything changed
 }
 
 // state is the row of numbers that only grow.
@@ -190,6 +192,7 @@ func (s *Store) commit(more func(*pebble.Batch) error) error {
 	if err != nil {
 		return fmt.Errorf("writing metadata: %w", err)
 	}
+	s.commits.Add(1)
 	return nil
 }
 

@@ -60,6 +60,13 @@ func (f *faults) inject(c tiertest.Call) tiertest.Fault {
 	}[f.random.IntN(8)]
 }
 
+// calm ends all trouble.
+func (f *faults) calm() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rate = 0
+}
+
 func (f *faults) arm(crashAt int, crash func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,6 +118,13 @@ func crashes(t *testing.T, seed uint64, rewritten *int) {
 	time.Sleep(time.Minute) // whatever PUT was still on its way has arrived
 	l.checkSurvivors(trims)
 	l.checkStore()
+	f.calm()
+	l.until("the manifest tells all", time.Hour, func() bool { return l.tier.Stats().Untold == 0 })
+	restored, err := Restore(context.Background(), RestoreOptions{Objects: l.store, Now: time.Now})
+	if err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
+	}
+	l.sameState(restored)
 	segments := map[uint64]bool{}
 	for _, name := range l.store.Names("objects/") {
 		b := l.store.Object(name)

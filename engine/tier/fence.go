@@ -77,6 +77,13 @@ func (f *fence) status() (lost bool, err error) {
 	return f.lost, f.err
 }
 
+// number is the claimed epoch.
+func (f *fence) number() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.epoch
+}
+
 func (f *fence) set(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -41,6 +41,7 @@ func (o *Options) complete() error {
 	set(&o.RewriteRate, 64<<20)
 	set(&o.RewriteFan, fanIn)
 	set(&o.RewriteEvery, 5*time.Second)
+	set(&o.ManifestEvery, 5*time.Second)
 	set(&o.CallBase, 10*time.Second)
 	set(&o.MinRate, 1<<20)
 	set(&o.StallAfter, 5*time.Second)

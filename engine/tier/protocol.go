@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/object"
@@ -141,6 +143,17 @@ func (t *Tier) newID() ObjectID {
 	binary.BigEndian.PutUint64(id[:8], uint64(t.o.Clock.Now().UnixNano()))
 	binary.BigEndian.PutUint64(id[8:], t.o.Random())
 	return id
+}
+
+// parseObjectName is the inverse of objectName.
+func parseObjectName(name string) (id ObjectID, ok bool) {
+	base := strings.TrimSuffix(path.Base(name), ".sko")
+	b, err := hex.DecodeString(base)
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	copy(id[:], b)
+	return id, objectName(id) == name
 }
 
 // objectName spreads objects over prefixes by their random part, as stores

@@ -19,6 +19,7 @@ const (
 	recordTrim      = 5 // stream, before: its runs ending at or before that offset are dead
 	recordEpoch     = 6 // epoch: the last fence claim, to find the next one
 	recordRewrite   = 7 // id, not before, sources, streams, footer: a COMMIT whose runs replace those of the sources
+	recordManifest  = 8 // chains of manifests that may be in the store: epoch and first sequence of each
 )
 
 // record is a decoded journal record; fields not of its kind are zero.
@@ -35,6 +36,7 @@ type record struct {
 	epoch     uint64
 	sources   []ObjectID // rewrite: whose runs of the streams from to to it replaces
 	from, to  uint32
+	chains    []chain
 }
 
 var errRecord = errors.New("journal record is damaged")
@@ -76,6 +78,15 @@ func epochRecord(epoch uint64) []byte {
 	return binary.AppendUvarint([]byte{recordEpoch}, epoch)
 }
 
+func manifestRecord(chains []chain) []byte {
+	b := []byte{recordManifest}
+	for _, c := range chains {
+		b = binary.AppendUvarint(b, c.epoch)
+		b = binary.AppendUvarint(b, c.first)
+	}
+	return b
+}
+
 func objectRecord(kind byte, id ObjectID, notBefore time.Time) []byte {
 	b := append([]byte{kind}, id[:]...)
 	return binary.AppendVarint(b, notBefore.UnixMilli())
@@ -102,6 +113,8 @@ func RecordKey(rec []byte) (key string, dead bool, err error) {
 		return "t" + string(binary.BigEndian.AppendUint32(nil, uint32(stream))), false, nil
 	case recordEpoch:
 		return "e", false, nil
+	case recordManifest:
+		return "m", false, nil
 	}
 	return "", false, fmt.Errorf("%w: kind %d; a newer build wrote it?", errRecord, rec[0])
 }
@@ -122,6 +135,15 @@ func decodeRecord(rec []byte) (record, error) {
 			return r, errRecord
 		}
 		r.epoch = epoch
+		return r, nil
+	case recordManifest:
+		for f := (&fields{b: rec[1:]}); len(f.b) > 0; {
+			c := chain{f.uvarint(math.MaxUint64), f.uvarint(math.MaxUint64)}
+			if f.bad {
+				return r, errRecord
+			}
+			r.chains = append(r.chains, c)
+		}
 		return r, nil
 	}
 	copy(r.id[:], rec[1:17])
@@ -201,6 +223,9 @@ func (r *record) decodeFooter(b []byte) error {
 	r.footer, r.size, r.segment = f, f.Size(len(b)), f.Segment
 	return nil
 }
+
+// overhead is what an object holds besides its runs and its footer.
+const overhead = object.HeaderSize + object.TrailerSize
 
 // committed turns a footer into index rows.
 func committed(f *object.Footer, size int64, notBefore time.Time) (Object, []Row) {

@@ -153,6 +153,7 @@ const (
 	EventSegmentOffloaded = "segment_offloaded" // attrs: segment, object, bytes, runs, seconds
 	EventStoreFenced      = "store_fenced"      // another node or cluster owns the prefix; attrs: owner
 	EventStoreUnfenced    = "store_unfenced"    // the store does not honour put-if-absent
+	EventManifestFailed   = "manifest_failed"   // what the bucket says of itself gets old
 	EventObjectCorrupt    = "object_corrupt"    // attrs: object, block
 	EventObjectsRewritten = "objects_rewritten" // attrs: object, sources, bytes, runs, rows (runs before), seconds
 	EventSegmentUnread    = "segment_unread"    // the local log could not be read; tried again; attrs: segment
@@ -197,6 +198,7 @@ type Options struct {
 	Random   func() uint64            // nil = math/rand/v2; must be safe for concurrent use
 	Observer Observer                 // may be nil
 
+	Meta      Meta   // goes to the store with the manifest; may be nil
 	ClusterID string // the fence object carries it; another cluster's prefix is refused
 	NodeID    int32
 
@@ -211,6 +213,8 @@ type Options struct {
 	MaxUploads   int           // upper bound of the adaptive concurrency; default 4 × cores
 	UploadMemory int64         // bytes all uploads together may buffer; default 32 MiB
 	PrepareTTL   time.Duration // after which an uncommitted object is collected; default 15 min
+
+	ManifestEvery time.Duration // how often the store is told what it holds; default 5 s
 
 	RunBytes     int64         // shorter runs are merged; default 8 MiB
 	RewriteBytes int64         // size of a rewritten object, about; default 256 MiB

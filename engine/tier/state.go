@@ -26,6 +26,9 @@ type known struct {
 	runs      int       // live ones
 	live      int64     // their bytes
 	deadline  time.Time // a deleted topic's bytes must be gone by then; zero = none are left
+	footer    int64     // length of its footer
+	noted     bool      // a manifest says that it is destroyed
+	from, to  uint32    // a rewrite's streams
 	first     uint32    // stream
 	last      uint32
 	sources   []ObjectID // a rewrite's
@@ -54,6 +57,12 @@ type state struct {
 	live      int
 	bytes     int64
 	liveBytes int64
+
+	// For the manifest: objects and trims that changed since the last one, and
+	// the manifests that are in the store.
+	changed      map[ObjectID]bool
+	trimmedSince map[uint32]bool
+	chains       []chain
 }
 
 // trim is how far a stream was trimmed, and when.
@@ -63,7 +72,10 @@ type trim struct {
 }
 
 func newState(index Index) *state {
-	return &state{index: index, objects: map[ObjectID]*known{}, trims: map[uint32]trim{}, segments: map[uint64]bool{}}
+	return &state{
+		index: index, objects: map[ObjectID]*known{}, trims: map[uint32]trim{}, segments: map[uint64]bool{},
+		changed: map[ObjectID]bool{}, trimmedSince: map[uint32]bool{},
+	}
 }
 
 // replay applies the last record of a key. The records of all keys come twice,
@@ -87,6 +99,8 @@ func (s *state) replay(r record, commits bool) error {
 		s.trims[r.stream] = trim{r.before, r.at}
 	case recordEpoch:
 		s.epoch = r.epoch
+	case recordManifest:
+		s.chains = r.chains
 	case recordRewrite:
 		s.noteMoved(r)
 	}
@@ -123,7 +137,9 @@ func (s *state) lastEpoch() uint64 {
 // are still there.
 func (s *state) commitLocked(r record, gone []Row) error {
 	object, rows := committed(&r.footer, r.size, r.notBefore)
-	k := &known{id: r.id, phase: live, notBefore: r.notBefore, size: r.size, data: object.Data, sources: r.sources}
+	k := &known{id: r.id, phase: live, notBefore: r.notBefore, size: r.size, data: object.Data, sources: r.sources, from: r.from, to: r.to}
+	k.footer = r.size - object.Data - overhead
+	s.changed[r.id] = true
 	if n := len(rows); n > 0 {
 		k.first, k.last = rows[0].Stream, rows[n-1].Stream
 	}
@@ -248,6 +264,7 @@ func (s *state) trim(stream uint32, t trim) (empty []ObjectID, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trims[stream] = t
+	s.trimmedSince[stream] = true
 	for {
 		row, ok, err := s.index.Find(stream, 0)
 		if err != nil || !ok || row.Next > t.before {
@@ -305,6 +322,7 @@ func (s *state) destroy(id ObjectID) error {
 		}
 	}
 	k.phase, k.uploading = destroyed, false
+	s.changed[id] = true
 	return nil
 }
 
@@ -314,7 +332,7 @@ func (s *state) collectable(now time.Time) (due []ObjectID, next time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, k := range s.objects {
-		if k.phase == live || k.uploading {
+		if k.phase == live || k.uploading || k.phase == destroyed && !k.noted {
 			continue
 		}
 		at := k.notBefore
@@ -346,6 +364,9 @@ func (s *state) retry(id ObjectID, now time.Time, wait func(failures int) time.D
 func (s *state) forget(id ObjectID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.objects[id].phase == destroyed {
+		s.changed[id] = true
+	}
 	delete(s.objects, id)
 }
 

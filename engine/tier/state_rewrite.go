@@ -11,9 +11,12 @@ import (
 // that others' runs keep alive.
 const forgetDeleted = 24 * time.Hour
 
+// deletedTopic is what the streams of a deleted topic are trimmed to.
+const deletedTopic = math.MaxInt64
+
 // died notes that a run of the object died by a trim.
 func (k *known) died(t trim) {
-	if t.before != math.MaxInt64 {
+	if t.before != deletedTopic {
 		return
 	}
 	if by := t.at.Add(forgetDeleted); k.deadline.IsZero() || by.Before(k.deadline) {

@@ -21,6 +21,7 @@ type Stats struct {
 	LiveBytes    int64 // of that, runs somebody may still read
 	Rewrites     int64 // objects that rewriting made
 	RewriteBytes int64
+	Untold       int // facts that no manifest in the store tells yet
 	Orphans      int // prepared or destroyed, not yet deleted
 	Fenced       bool
 	FenceErr     error // why uploads do not run; nil when they do

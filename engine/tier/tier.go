@@ -44,6 +44,7 @@ type Tier struct {
 	fence    *fence
 	uploader *uploader
 	rewriter *rewriter
+	manifest *manifests
 	pool     *pool
 
 	wake       chan struct{}
@@ -69,6 +70,7 @@ func Open(ctx context.Context, o Options) (*Tier, error) {
 	t.uploader = newUploader(t)
 	t.pool = newPool(o.Clock, o.PoolBytes, o.SliceBytes)
 	t.rewriter = newRewriter(t)
+	t.manifest = &manifests{t: t}
 	if err := t.replay(); err != nil {
 		return nil, fmt.Errorf("replaying the tier's journal: %w", err)
 	}
@@ -85,6 +87,7 @@ func (t *Tier) Run(ctx context.Context) error {
 	g.Go(func() { t.collect(ctx) })
 	g.Go(func() { t.uploader.run(ctx) })
 	g.Go(func() { t.rewriter.run(ctx) })
+	g.Go(func() { t.manifest.run(ctx) })
 	for range t.o.ReadWorkers {
 		g.Go(func() { t.fetch(ctx) })
 	}
@@ -183,6 +186,7 @@ func (t *Tier) Stats() Stats {
 	now := t.o.Clock.Now()
 	s := Stats{Health: t.health.snapshot(), Pool: t.pool.snapshot(), JournalError: t.journalError()}
 	t.state.counts(&s)
+	s.Untold = t.manifest.untold()
 	s.Rewrites, s.RewriteBytes = t.rewriter.objects.Load(), t.rewriter.bytes.Load()
 	s.Fenced, s.FenceErr = t.fence.status()
 	t.uploader.stats(&s, now)

@@ -201,6 +201,16 @@ func (s *Store) Names(prefix string) []string {
 	return names
 }
 
+// List implements objectstore.Lister.
+func (s *Store) List(_ context.Context, prefix string, fn func(name string, size int64) error) error {
+	for _, name := range s.Names(prefix) {
+		if err := fn(name, int64(len(s.Object(name)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Object returns an object's bytes, nil if there is none.
 func (s *Store) Object(name string) []byte {
 	s.mu.Lock()
