@@ -99,16 +99,6 @@ func (t *Tier) destroy(ctx context.Context, ids []ObjectID) error {
 	return nil
 }
 
-// destroyEmpty destroys what has no live runs: after a replay, and when the last
-// source of a rewrite is gone.
-func (t *Tier) destroyEmpty(ctx context.Context) error {
-	for {
-		ids := t.state.empty()
-		if len(ids) == 0 {
-			return nil
-		}
-		if err := t.destroy(ctx, ids); err != nil {
-			return err
-		}
-	}
-}
+// destroyEmpty destroys what has no live runs: after a replay, and what a rewrite
+// emptied.
+func (t *Tier) destroyEmpty(ctx context.Context) error { return t.destroy(ctx, t.state.empty()) }

@@ -192,9 +192,8 @@ func (s *state) facts(full bool, count *atomic.Int64) (destroyedIDs []ObjectID, 
 			entries = append(entries, entry{kind: entryGone, id: id})
 		case k.phase != prepared:
 			e := entry{kind: entryObject, id: id, phase: k.phase, size: k.size, footer: k.footer, notBefore: k.notBefore}
-			if s.pinnedLocked(k) {
-				e.sources, e.from, e.to = slices.Clone(k.sources), k.from, k.to
-			}
+			s.pruneLocked(k)
+			e.moves = slices.Clone(k.moves)
 			entries = append(entries, e)
 			if k.phase == destroyed {
 				destroyedIDs = append(destroyedIDs, id)

@@ -23,7 +23,7 @@ const (
 	kindSnapshot = 1 // everything
 	kindDelta    = 2 // what changed since the manifest before it
 
-	entryObject = 'o' // id, phase, size, footer length, not before, streams, sources
+	entryObject = 'o' // id, phase, size, footer length, not before, moves
 	entryGone   = 'g' // id: it is not in the store any more
 	entryTrim   = 't' // stream, before, at
 	entryMeta   = 'm' // the engine's metadata, whole
@@ -45,8 +45,7 @@ type entry struct {
 	size      int64
 	footer    int64 // length
 	notBefore time.Time
-	from, to  uint32     // of a rewrite
-	sources   []ObjectID // of a rewrite, those not destroyed
+	moves     []move // of a rewrite, from objects not destroyed
 	stream    uint32
 	before    int64
 	at        time.Time
@@ -76,11 +75,7 @@ func (e *entry) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(e.size))
 		b = binary.AppendUvarint(b, uint64(e.footer))
 		b = binary.AppendVarint(b, e.notBefore.UnixMilli())
-		b = binary.AppendUvarint(b, uint64(e.from))
-		b = binary.AppendUvarint(b, uint64(e.to))
-		for _, s := range e.sources {
-			b = append(b, s[:]...)
-		}
+		b = appendMoves(b, e.moves)
 	case entryGone:
 		b = append(b, e.id[:]...)
 	case entryTrim:
@@ -168,11 +163,10 @@ func decodeEntry(b []byte) (entry, error) {
 		e.phase = phase(f.uvarint(0x7f))
 		e.size, e.footer = int64(f.uvarint(math.MaxInt64)), int64(f.uvarint(object.MaxFooter))
 		e.notBefore = time.UnixMilli(f.varint())
-		e.from, e.to = uint32(f.uvarint(math.MaxUint32)), uint32(f.uvarint(math.MaxUint32))
-		for len(f.b) > 0 {
-			e.sources = append(e.sources, f.id())
+		f.bad = f.bad || e.phase != live && e.phase != destroyed || len(f.b)%moveSize != 0
+		if len(f.b) > 0 && !f.bad {
+			e.moves, f.b = decodeMoves(f.b), nil
 		}
-		f.bad = f.bad || e.phase != live && e.phase != destroyed
 	case entryGone:
 		e.id = f.id()
 	case entryTrim:

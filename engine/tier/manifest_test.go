@@ -14,7 +14,7 @@ import (
 func sampleManifest() manifest {
 	at := time.UnixMilli(1234567)
 	return manifest{kind: kindDelta, epoch: 3, sequence: 9, entries: []entry{
-		{kind: entryObject, id: ObjectID{1}, phase: live, size: 900, footer: 80, notBefore: at, from: 2, to: 1 << 30, sources: []ObjectID{{7}, {8}}},
+		{kind: entryObject, id: ObjectID{1}, phase: live, size: 900, footer: 80, notBefore: at, moves: []move{{ObjectID{7}, 2, 1 << 30}, {ObjectID{8}, 0, 9}}},
 		{kind: entryObject, id: ObjectID{2}, phase: destroyed, size: 1, footer: 1, notBefore: at},
 		{kind: entryGone, id: ObjectID{3}},
 		{kind: entryTrim, stream: 5, before: 99, at: at},
@@ -29,7 +29,7 @@ func TestManifest_RoundTripAndEveryFlippedByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, got, cmp.AllowUnexported(manifest{}, entry{})); d != "" {
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(manifest{}, entry{}, move{})); d != "" {
 		t.Fatal(d)
 	}
 	for i := range b {

@@ -18,7 +18,7 @@ const (
 	recordTombstone = 4 // id: it is gone from the store
 	recordTrim      = 5 // stream, before: its runs ending at or before that offset are dead
 	recordEpoch     = 6 // epoch: the last fence claim, to find the next one
-	recordRewrite   = 7 // id, not before, sources, streams, footer: a COMMIT whose runs replace those of the sources
+	recordRewrite   = 7 // id, not before, moves, footer: a COMMIT whose runs replace those that moved
 	recordManifest  = 8 // chains of manifests that may be in the store: epoch and first sequence of each
 )
 
@@ -34,8 +34,7 @@ type record struct {
 	before    int64
 	at        time.Time // trim: when the stream was trimmed so far; zero in records of older builds
 	epoch     uint64
-	sources   []ObjectID // rewrite: whose runs of the streams from to to it replaces
-	from, to  uint32
+	moves     []move // rewrite: what it replaces
 	chains    []chain
 }
 
@@ -57,15 +56,31 @@ func tombstoneRecord(id ObjectID) []byte {
 	return append([]byte{recordTombstone}, id[:]...)
 }
 
-func rewriteRecord(id ObjectID, notBefore time.Time, sources []ObjectID, from, to uint32, footer []byte) []byte {
+func rewriteRecord(id ObjectID, notBefore time.Time, moves []move, footer []byte) []byte {
 	b := objectRecord(recordRewrite, id, notBefore)
-	b = binary.AppendUvarint(b, uint64(from))
-	b = binary.AppendUvarint(b, uint64(to))
-	b = binary.AppendUvarint(b, uint64(len(sources)))
-	for _, s := range sources {
-		b = append(b, s[:]...)
+	b = binary.AppendUvarint(b, uint64(len(moves)))
+	return append(appendMoves(b, moves), footer...)
+}
+
+func appendMoves(b []byte, moves []move) []byte {
+	for _, m := range moves {
+		b = append(b, m.source[:]...)
+		b = binary.LittleEndian.AppendUint32(b, m.from)
+		b = binary.LittleEndian.AppendUint32(b, m.to)
 	}
-	return append(b, footer...)
+	return b
+}
+
+// moveSize is the length of an encoded move.
+const moveSize = len(ObjectID{}) + 8
+
+// decodeMoves decodes all of b, which is a multiple of moveSize.
+func decodeMoves(b []byte) []move {
+	moves := make([]move, 0, len(b)/moveSize)
+	for ; len(b) >= moveSize; b = b[moveSize:] {
+		moves = append(moves, move{ObjectID(b[:16]), binary.LittleEndian.Uint32(b[16:]), binary.LittleEndian.Uint32(b[20:])})
+	}
+	return moves
 }
 
 func trimRecord(stream uint32, before int64, at time.Time) []byte {
@@ -192,23 +207,12 @@ func (r *record) decodeTrim(b []byte) error {
 }
 
 func (r *record) decodeRewrite(b []byte) error {
-	var numbers [3]uint64
-	for i := range numbers {
-		v, n := binary.Uvarint(b)
-		if n <= 0 || v > math.MaxUint32 {
-			return errRecord
-		}
-		numbers[i], b = v, b[n:]
-	}
-	count := int(numbers[2])
-	if count > len(b)/len(ObjectID{}) {
+	count, n := binary.Uvarint(b)
+	if n <= 0 || count > uint64((len(b)-n)/moveSize) {
 		return errRecord
 	}
-	r.from, r.to = uint32(numbers[0]), uint32(numbers[1])
-	r.sources = make([]ObjectID, count)
-	for i := range r.sources {
-		b = b[copy(r.sources[i][:], b):]
-	}
+	end := n + int(count)*moveSize
+	r.moves, b = decodeMoves(b[n:end]), b[end:]
 	return r.decodeFooter(b)
 }
 

@@ -329,13 +329,13 @@ func (r *restore) records() error {
 		if notBefore.Before(later) {
 			notBefore = later
 		}
-		sources := slices.DeleteFunc(slices.Clone(e.sources), func(s ObjectID) bool {
-			_, ok := r.live[s]
+		moves := slices.DeleteFunc(slices.Clone(e.moves), func(m move) bool {
+			_, ok := r.live[m.source]
 			return !ok
 		})
 		rec := commitRecord(id, notBefore, footer)
 		if f.Segment == 0 {
-			rec = rewriteRecord(id, notBefore, sources, e.from, e.to, footer)
+			rec = rewriteRecord(id, notBefore, moves, footer)
 		}
 		r.out.Records = append(r.out.Records, rec)
 		r.out.Objects = append(r.out.Objects, f)

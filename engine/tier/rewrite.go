@@ -197,10 +197,11 @@ func (w *rewriter) output(ctx context.Context, c *sources, rows []Row, from, to 
 	for id := range c.objects {
 		ids = append(ids, id)
 	}
-	if err := t.journal(ctx, rewriteRecord(f.ID, notBefore, ids, from, to, plan.EncodedFooter())); err != nil {
+	moves := t.state.moves(ids, from, to)
+	if err := t.journal(ctx, rewriteRecord(f.ID, notBefore, moves, plan.EncodedFooter())); err != nil {
 		return err
 	}
-	r := record{kind: recordRewrite, id: f.ID, footer: *f, size: plan.Size(), notBefore: notBefore, sources: ids, from: from, to: to}
+	r := record{kind: recordRewrite, id: f.ID, footer: *f, size: plan.Size(), notBefore: notBefore, moves: moves}
 	if err := t.state.commitRewrite(r, rows); err != nil {
 		return t.failJournal(err)
 	}

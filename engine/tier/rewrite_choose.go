@@ -41,13 +41,12 @@ func (w *rewriter) choose() []ObjectID {
 	return chooseSmall(list, w.t.o.RunBytes, min(w.t.o.RewriteFan, most), most)
 }
 
-// chooseDead returns objects whose dead bytes must go: unfinished rewrites, then
-// the deadest.
+// chooseDead returns objects whose dead bytes must go, the deadest first.
 func chooseDead(list []candidate, dead float64, now time.Time, size int64, most int) (ids []ObjectID) {
 	var due []candidate
 	for _, c := range list {
 		overdue := !c.deadline.IsZero() && !c.deadline.After(now)
-		if c.unfinished || overdue || c.dead() > maxDead || dead > maxDeadAll && c.dead() >= leastDead {
+		if overdue || c.dead() > maxDead || dead > maxDeadAll && c.dead() >= leastDead {
 			due = append(due, c)
 		}
 	}

@@ -28,12 +28,11 @@ type known struct {
 	deadline  time.Time // a deleted topic's bytes must be gone by then; zero = none are left
 	footer    int64     // length of its footer
 	noted     bool      // a manifest says that it is destroyed
-	from, to  uint32    // a rewrite's streams
 	first     uint32    // stream
 	last      uint32
-	sources   []ObjectID // a rewrite's
-	gets      int        // reads from the store in flight
-	uploading bool       // by this process: not an orphan
+	moves     []move // what it replaces, of objects that are live
+	gets      int    // reads from the store in flight
+	uploading bool   // by this process: not an orphan
 	retryAt   time.Time
 	failures  int // of DELETE
 }
@@ -137,7 +136,7 @@ func (s *state) lastEpoch() uint64 {
 // are still there.
 func (s *state) commitLocked(r record, gone []Row) error {
 	object, rows := committed(&r.footer, r.size, r.notBefore)
-	k := &known{id: r.id, phase: live, notBefore: r.notBefore, size: r.size, data: object.Data, sources: r.sources, from: r.from, to: r.to}
+	k := &known{id: r.id, phase: live, notBefore: r.notBefore, size: r.size, data: object.Data, moves: r.moves}
 	k.footer = r.size - object.Data - overhead
 	s.changed[r.id] = true
 	if n := len(rows); n > 0 {

@@ -24,16 +24,19 @@ func (k *known) died(t trim) {
 	}
 }
 
-// move says that the rows of some streams live in another object.
-type move struct{ from, to uint32 }
+// move says that the rows of some streams of an object live in another one.
+type move struct {
+	source   ObjectID
+	from, to uint32
+}
 
 // noteMoved takes in a replayed rewrite. Called with mu held.
 func (s *state) noteMoved(r record) {
 	if s.moved == nil {
 		s.moved = map[ObjectID][]move{}
 	}
-	for _, source := range r.sources {
-		s.moved[source] = append(s.moved[source], move{r.from, r.to})
+	for _, m := range r.moves {
+		s.moved[m.source] = append(s.moved[m.source], m)
 	}
 }
 
@@ -41,6 +44,35 @@ func (s *state) noteMoved(r record) {
 // It took all of its streams' rows, or dropped those that were dead.
 func (s *state) movedLocked(w Row) bool {
 	return slices.ContainsFunc(s.moved[w.Object], func(m move) bool { return w.Stream >= m.from && w.Stream <= m.to })
+}
+
+// moves returns what a new object replaces that is made of the sources' streams
+// from–to. A source may itself have replaced runs of objects that are still live:
+// the new one says so instead, because the source's own record goes with it.
+func (s *state) moves(sources []ObjectID, from, to uint32) []move {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var moves []move
+	for _, id := range sources {
+		moves = append(moves, move{id, from, to})
+		if k := s.objects[id]; k != nil {
+			s.pruneLocked(k)
+			moves = append(moves, k.moves...)
+		}
+	}
+	slices.SortFunc(moves, func(a, b move) int {
+		return cmp.Or(compareIDs(a.source, b.source), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
+	})
+	return slices.Compact(moves)
+}
+
+// pruneLocked forgets moves from objects whose DESTROY is durable: no replay
+// brings their rows back.
+func (s *state) pruneLocked(k *known) {
+	k.moves = slices.DeleteFunc(k.moves, func(m move) bool {
+		source := s.objects[m.source]
+		return source == nil || source.phase != live
+	})
 }
 
 // leaveLocked takes rows that move to another object off their own, unless they
@@ -62,20 +94,9 @@ func (s *state) leaveLocked(rows []Row) error {
 	return nil
 }
 
-// emptyLocked reports whether an object can be destroyed: no live run, and no
-// source left whose COMMIT a replay would bring back without this object's.
-func (s *state) emptyLocked(k *known) bool {
-	return k.phase == live && k.runs == 0 && !s.pinnedLocked(k)
-}
-
-// pinnedLocked reports whether a source of a rewrite is not destroyed yet.
-func (s *state) pinnedLocked(k *known) bool {
-	k.sources = slices.DeleteFunc(k.sources, func(id ObjectID) bool {
-		source := s.objects[id]
-		return source == nil || source.phase != live
-	})
-	return len(k.sources) > 0
-}
+// emptyLocked reports whether an object can be destroyed. Its runs were trimmed,
+// which holds for what they replaced, too, or moved to an object that tells so.
+func (s *state) emptyLocked(k *known) bool { return k.phase == live && k.runs == 0 }
 
 // empty returns the objects to destroy, oldest first.
 func (s *state) empty() (ids []ObjectID) {
@@ -99,35 +120,23 @@ type candidate struct {
 	runs        int
 	first, last uint32
 	deadline    time.Time
-	unfinished  bool // a rewrite took some of its streams and was cut short
 }
 
 // dead is the share of bytes nobody can read.
 func (c candidate) dead() float64 { return float64(c.data-c.live) / float64(c.data) }
 
-// candidates returns the live objects that are not bound to an unfinished
-// rewrite, oldest first, and what share of all their bytes is dead.
+// candidates returns the live objects, oldest first, and what share of all their
+// bytes is dead.
 func (s *state) candidates() (list []candidate, dead float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var data, alive int64
-	unfinished := map[ObjectID]bool{}
 	for id, k := range s.objects {
-		if k.phase != live {
+		if k.phase != live || k.runs == 0 {
 			continue
 		}
 		data, alive = data+k.data, alive+k.live
-		switch {
-		case s.pinnedLocked(k):
-			for _, source := range k.sources {
-				unfinished[source] = true
-			}
-		case k.runs > 0:
-			list = append(list, candidate{id: id, data: k.data, live: k.live, runs: k.runs, first: k.first, last: k.last, deadline: k.deadline})
-		}
-	}
-	for i := range list {
-		list[i].unfinished = unfinished[list[i].id]
+		list = append(list, candidate{id: id, data: k.data, live: k.live, runs: k.runs, first: k.first, last: k.last, deadline: k.deadline})
 	}
 	slices.SortFunc(list, func(a, b candidate) int { return compareIDs(a.id, b.id) })
 	if data > 0 {

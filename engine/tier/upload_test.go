@@ -302,7 +302,7 @@ func sampleRecords(t testing.TB, l *tiertest.Load) [][]byte {
 	return [][]byte{
 		prepareRecord(id, at, 5), commitRecord(id, at, plan.EncodedFooter()), destroyRecord(id, at), tombstoneRecord(id),
 		trimRecord(7, 99, at), epochRecord(3),
-		rewriteRecord(id, at, []ObjectID{{9}, {8}}, 2, 1<<30, plan.EncodedFooter()),
+		rewriteRecord(id, at, []move{{ObjectID{9}, 0, 1}, {ObjectID{8}, 2, 1 << 30}}, plan.EncodedFooter()),
 	}
 }
 
@@ -316,7 +316,7 @@ func TestRecords(t *testing.T) {
 		if r.kind == recordCommit && (len(r.footer.Runs) == 0 || r.segment != 5 || r.size <= r.footer.Data || r.notBefore.UnixMilli() != 1234567) {
 			t.Fatalf("commit: %+v", r)
 		}
-		if r.kind == recordRewrite && (len(r.sources) != 2 || r.sources[1] != (ObjectID{8}) || r.from != 2 || r.to != 1<<30 || len(r.footer.Runs) == 0) {
+		if r.kind == recordRewrite && (len(r.moves) != 2 || r.moves[1] != (move{ObjectID{8}, 2, 1 << 30}) || len(r.footer.Runs) == 0) {
 			t.Fatalf("rewrite: %+v", r)
 		}
 		if r.kind == recordTrim && (r.stream != 7 || r.before != 99) {
