@@ -1,7 +1,7 @@
 package broker
 
 // Produce, key 0, versions 0–13. Deviations: versions 0–2 are announced, because librdkafka stops compressing without
-// (KAFKA-18659), and answered with UNSUPPORTED_VERSION; transactional batches are refused with INVALID_TXN_STATE.
+// (KAFKA-18659), and answered with UNSUPPORTED_VERSION.
 
 import (
 	"errors"
@@ -24,16 +24,18 @@ const produceFirstServed = 3 // older versions carry message formats 0 and 1
 // has told the outcome of the last partition.
 type produceCall struct {
 	wire
-	b        *Broker
-	r        *request
-	reply    func(kmsg.Response)
-	acks     int16
-	topics   []produceTopic
-	parts    []*producePart
-	waiting  atomic.Int32
-	enqueued time.Time
-	throttle int32
-	failed   atomic.Bool
+	b      *Broker
+	r      *request
+	reply  func(kmsg.Response)
+	acks   int16
+	topics []produceTopic
+	// transactionalID is "" when the client has none.
+	transactionalID string
+	parts           []*producePart
+	waiting         atomic.Int32
+	enqueued        time.Time
+	throttle        int32
+	failed          atomic.Bool
 }
 
 type produceTopic struct {
@@ -87,9 +89,9 @@ func handleProduce(b *Broker, r *request, reply func(kmsg.Response)) {
 // parse reads the request. Record bytes stay in the frame.
 func (c *produceCall) parse(b []byte) error {
 	d := decoder{walker{b: b, version: c.version, flexible: c.version >= c.flexible}}
-	c.topics, c.parts = c.topics[:0], c.parts[:0]
+	c.topics, c.parts, c.transactionalID = c.topics[:0], c.parts[:0], ""
 	if c.version >= 3 {
-		d.bytes(2) // transactional id
+		c.transactionalID = string(d.bytes(2)) // no allocation when it is empty
 	}
 	c.acks = d.int16()
 	d.int32() // timeout: an append never waits for others

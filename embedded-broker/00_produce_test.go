@@ -105,7 +105,7 @@ func TestProduceErrors(t *testing.T) {
 		{"two batches", codeInvalidRecord, 9, "t", 0, -1, append(bytes.Clone(good), good...)},
 		{"large", codeMessageTooLarge, 9, "t", 0, -1, oneBatch(make([]byte, 3000))},
 		{"magic 1", codeInvalidRecord, 9, "t", 0, -1, tamper(func(h batch.Header) { h[16] = 1 })},
-		{"transaction", codeInvalidTxnState, 9, "t", 0, -1, tamper(func(h batch.Header) { h[22] |= batch.Transactional })},
+		{"transaction", codeTxnIDMissing, 9, "t", 0, -1, tamper(func(h batch.Header) { h[22] |= batch.Transactional })},
 		{"codec 7", codeUnsupportedCodec, 9, "t", 0, -1, tamper(func(h batch.Header) { h[22] |= 7 })},
 		{"early zstd", codeUnsupportedCodec, 6, "t", 0, -1, tamper(func(h batch.Header) { h[22] |= 4 })},
 		{"version 0", codeUnsupportedVersion, 0, "t", 0, -1, good},

@@ -1,7 +1,6 @@
 package broker
 
-// Fetch, key 1, versions 4–18. Deviations: there are no transactions, so the last stable offset is the high watermark
-// and aborted transactions are always empty; a replica id is ignored.
+// Fetch, key 1, versions 4–18. Deviations: a replica id is ignored.
 
 import (
 	"fmt"
@@ -56,6 +55,7 @@ type fetchPart struct {
 	*askedPart
 	code       int16
 	hw, start  int64
+	stable     int64 // last stable offset
 	bytes      int
 	read       engine.Read
 	diverging  bool
@@ -269,13 +269,18 @@ func (p *fetchPart) encodeHead(b []byte, v int16, flex, committed bool) []byte {
 	b = appendInt32(b, p.index)
 	b = appendInt16(b, p.code)
 	b = appendInt64(b, p.hw)
-	b = appendInt64(b, p.hw) // last stable offset
+	b = appendInt64(b, p.stable)
 	if v >= 5 {
 		b = appendInt64(b, p.start)
 	}
 	switch {
 	case committed:
-		b = appendArrayLen(b, flex, 0)
+		b = appendArrayLen(b, flex, len(p.read.Aborted))
+		for _, a := range p.read.Aborted {
+			b = appendInt64(b, a.Producer)
+			b = appendInt64(b, a.First)
+			b = appendTags(b, flex)
+		}
 	case flex:
 		b = append(b, 0)
 	default:

@@ -21,6 +21,8 @@ const (
 	tsMaxSince    = 7
 	tsLocalSince  = 8
 	tsTieredSince = 9
+
+	readCommitted = 1 // isolation level
 )
 
 func handleListOffsets(b *Broker, r *request, reply func(kmsg.Response)) {
@@ -42,7 +44,7 @@ func handleListOffsets(b *Broker, r *request, reply func(kmsg.Response)) {
 				topic.Partitions = append(topic.Partitions, out)
 				continue
 			}
-			topic.Partitions = append(topic.Partitions, b.listOffset(r.version, t.Topic, p))
+			topic.Partitions = append(topic.Partitions, b.listOffset(r.version, t.Topic, p, req.IsolationLevel == readCommitted))
 		}
 		resp.Topics = append(resp.Topics, topic)
 	}
@@ -55,7 +57,7 @@ func emptyOffset(partition int32) kmsg.ListOffsetsResponseTopicPartition {
 	return out
 }
 
-func (b *Broker) listOffset(version int16, topic string, ask kmsg.ListOffsetsRequestTopicPartition) kmsg.ListOffsetsResponseTopicPartition {
+func (b *Broker) listOffset(version int16, topic string, ask kmsg.ListOffsetsRequestTopicPartition, committed bool) kmsg.ListOffsetsResponseTopicPartition {
 	out := emptyOffset(ask.Partition)
 	part, err := b.engine.Partition(topic, ask.Partition)
 	if err != nil {
@@ -69,7 +71,7 @@ func (b *Broker) listOffset(version int16, topic string, ask kmsg.ListOffsetsReq
 	if out.ErrorCode = checkEpoch(part, epoch); out.ErrorCode != 0 {
 		return out
 	}
-	offset, ts, leader, err := b.findOffset(version, part, ask.Timestamp)
+	offset, ts, leader, err := b.findOffset(version, part, ask.Timestamp, committed)
 	if err != nil {
 		out.ErrorCode = codeOf(err)
 		return out
@@ -82,8 +84,20 @@ func (b *Broker) listOffset(version int16, topic string, ask kmsg.ListOffsetsReq
 	return out
 }
 
-// findOffset answers one timestamp; offset is -1 when no record has it.
-func (b *Broker) findOffset(version int16, part *engine.Partition, at int64) (offset, ts int64, epoch int32, err error) {
+// findOffset answers one timestamp; offset is -1 when no record has it. A reader of committed records is shown nothing
+// from the last stable offset on.
+func (b *Broker) findOffset(version int16, part *engine.Partition, at int64, committed bool) (offset, ts int64, epoch int32, err error) {
+	if committed {
+		stable := part.LastStable()
+		if at == tsLatest {
+			return stable, -1, part.LeaderEpoch(), nil
+		}
+		offset, ts, epoch, err = b.findOffset(version, part, at, false)
+		if (at >= 0 || at == tsMax) && offset >= stable {
+			return noOffset, -1, -1, err
+		}
+		return offset, ts, epoch, err
+	}
 	known := part.LeaderEpoch()
 	switch {
 	case at == tsLatest:

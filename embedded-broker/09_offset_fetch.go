@@ -1,7 +1,7 @@
 package broker
 
-// OffsetFetch, key 9, versions 0–10. Deviations: require_stable has nothing to wait for, because there are no transactions;
-// the member id and epoch of v9 are checked in groups of the consumer protocol only, as in Kafka.
+// OffsetFetch, key 9, versions 0–10. Deviations: the member id and epoch of v9 are checked in groups of the consumer
+// protocol only, as in Kafka.
 
 import (
 	"slices"
@@ -21,7 +21,11 @@ func handleOffsetFetch(b *Broker, r *request, reply func(kmsg.Response)) {
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	if req.Version >= 8 {
 		for i := range req.Groups {
-			resp.Groups = append(resp.Groups, b.fetchGroupOffsets(&req.Groups[i], req.Version))
+			group := b.fetchGroupOffsets(&req.Groups[i], req.Version)
+			if req.RequireStable {
+				b.holdUnstable(&group)
+			}
+			resp.Groups = append(resp.Groups, group)
 		}
 		reply(resp)
 		return
@@ -36,7 +40,11 @@ func handleOffsetFetch(b *Broker, r *request, reply func(kmsg.Response)) {
 		gt.Topic, gt.Partitions = t.Topic, t.Partitions
 		asked.Topics = append(asked.Topics, gt)
 	}
-	for _, t := range b.fetchGroupOffsets(&asked, req.Version).Topics {
+	group := b.fetchGroupOffsets(&asked, req.Version)
+	if req.RequireStable {
+		b.holdUnstable(&group)
+	}
+	for _, t := range group.Topics {
 		out := kmsg.NewOffsetFetchResponseTopic()
 		out.Topic = t.Topic
 		for _, p := range t.Partitions {

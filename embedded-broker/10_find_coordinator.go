@@ -1,14 +1,18 @@
 package broker
 
-// FindCoordinator, key 10, versions 0–6. Deviations: there is one broker, so it coordinates every group. Transactions and
-// share groups are not served: their keys are refused, so that a client fails with a clear error instead of retrying.
+// FindCoordinator, key 10, versions 0–6. Deviations: there is one broker, so it coordinates every group and transaction.
+// Share groups are not served: their keys are refused, so that a client fails with a clear error instead of retrying.
 
 import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-const coordinatesGroups = 0 // coordinator type: consumer group
+// The coordinator types.
+const (
+	coordinatesGroups       = 0
+	coordinatesTransactions = 1
+)
 
 func findCoordinatorAPI() api { return api{key: 10, min: 0, max: 6, handle: handleFindCoordinator} }
 
@@ -32,9 +36,12 @@ func (b *Broker) coordinator(key string, kind int8) kmsg.FindCoordinatorResponse
 	c := kmsg.NewFindCoordinatorResponseCoordinator()
 	c.Key, c.NodeID, c.Port = key, -1, -1
 	switch {
-	case kind != coordinatesGroups:
+	case kind != coordinatesGroups && kind != coordinatesTransactions:
 		c.ErrorCode = kerr.InvalidRequest.Code
-		c.ErrorMessage = textOrNil("this broker coordinates consumer groups only: no transactions, no share groups")
+		c.ErrorMessage = textOrNil("this broker coordinates consumer groups and transactions, no share groups")
+	case key == "" && kind == coordinatesTransactions:
+		c.ErrorCode = kerr.InvalidRequest.Code
+		c.ErrorMessage = textOrNil("the transactional id is empty")
 	case key == "":
 		c.ErrorCode = kerr.InvalidGroupID.Code
 		c.ErrorMessage = textOrNil("the group id is empty")

@@ -367,12 +367,6 @@ func TestIdempotentProducerIDs(t *testing.T) {
 	if a.ErrorCode != 0 || b.ErrorCode != 0 || a.ProducerID == b.ProducerID || a.ProducerEpoch != 0 {
 		t.Errorf("%+v %+v", a, b)
 	}
-	txn := kmsg.NewPtrInitProducerIDRequest()
-	id := "mine"
-	txn.TransactionalID = &id
-	if r := ask[*kmsg.InitProducerIDResponse](h, txn, 4); r.ErrorCode != codeTxnIDUnsupported {
-		t.Errorf("transactional: %s", codeName(r.ErrorCode))
-	}
 }
 
 func TestAlterConfigsOnlyValidated(t *testing.T) {

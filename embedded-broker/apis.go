@@ -1,7 +1,6 @@
 package broker
 
-// allAPIs lists what this broker speaks, by key. Each row lies in the API's own file. Transactions (24–28) are not announced
-// yet.
+// allAPIs lists what this broker speaks, by key. Each row lies in the API's own file.
 func allAPIs() []api {
 	return append([]api{
 		produceAPI(),
@@ -15,6 +14,11 @@ func allAPIs() []api {
 		deleteRecordsAPI(),
 		initProducerIDAPI(),
 		offsetForLeaderEpochAPI(),
+		addPartitionsToTxnAPI(),
+		addOffsetsToTxnAPI(),
+		endTxnAPI(),
+		writeTxnMarkersAPI(),
+		txnOffsetCommitAPI(),
 		describeACLsAPI(),
 		describeConfigsAPI(),
 		alterConfigsAPI(),
@@ -26,6 +30,8 @@ func allAPIs() []api {
 		describeUserSCRAMCredentialsAPI(),
 		describeQuorumAPI(),
 		describeClusterAPI(),
+		describeProducersAPI(),
+		describeTransactionsAPI(),
 		listTransactionsAPI(),
 		getTelemetrySubscriptionsAPI(),
 		pushTelemetryAPI(),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
+	"github.com/streamkeeper-io/streamkeeper/engine/txn"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -46,7 +47,11 @@ var (
 	codeUnknownSubscription  = kerr.UnknownSubscriptionID.Code
 	codeTelemetryTooLarge    = kerr.TelemetryTooLarge.Code
 	codeThrottlingQuota      = kerr.ThrottlingQuotaExceeded.Code
-	codeTxnIDUnsupported     = kerr.TransactionalIDAuthorizationFailed.Code
+	codeTxnIDMissing         = kerr.TransactionalIDAuthorizationFailed.Code
+	codeTxnAbortable         = kerr.TransactionAbortable.Code
+	codeNotAttempted         = kerr.OperationNotAttempted.Code
+	codeCoordinatorFenced    = kerr.TransactionCoordinatorFenced.Code
+	codeUnstableOffset       = kerr.UnstableOffsetCommit.Code
 )
 
 // errVersion asks for something the request's version does not have.
@@ -67,6 +72,8 @@ var codeTable = []struct {
 	{engine.ErrOutOfOrderSequence, codeOutOfOrderSequence},
 	{engine.ErrInvalidProducerEpoch, codeInvalidProducerEpoch},
 	{engine.ErrUnknownProducerID, codeUnknownProducerID},
+	{engine.ErrInvalidTxnState, codeInvalidTxnState},
+	{engine.ErrCoordinatorFenced, codeCoordinatorFenced},
 	// The log is full because the object store does not take more. Kafka has no code for it; this one makes librdkafka,
 	// Java and franz-go all retry until their delivery timeout.
 	{engine.ErrThrottled, codeNotEnoughReplicas},
@@ -89,6 +96,10 @@ func codeOf(err error) int16 {
 	var c *coded
 	if errors.As(err, &c) {
 		return c.code
+	}
+	var t txn.Code
+	if errors.As(err, &t) {
+		return int16(t)
 	}
 	for i := range codeTable {
 		if errors.Is(err, codeTable[i].err) {

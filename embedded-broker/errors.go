@@ -133,5 +133,49 @@ func countGroupErrors(resp kmsg.Response, count func(int16)) {
 				count(p.ErrorCode)
 			}
 		}
+	default:
+		countTxnErrors(resp, count)
+	}
+}
+
+// countTxnErrors is countErrors for the transaction APIs.
+func countTxnErrors(resp kmsg.Response, count func(int16)) {
+	switch r := resp.(type) {
+	case *kmsg.AddPartitionsToTxnResponse:
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				count(p.ErrorCode)
+			}
+		}
+	case *kmsg.AddOffsetsToTxnResponse:
+		count(r.ErrorCode)
+	case *kmsg.EndTxnResponse:
+		count(r.ErrorCode)
+	case *kmsg.WriteTxnMarkersResponse:
+		for _, m := range r.Markers {
+			for _, t := range m.Topics {
+				for _, p := range t.Partitions {
+					count(p.ErrorCode)
+				}
+			}
+		}
+	case *kmsg.TxnOffsetCommitResponse:
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				count(p.ErrorCode)
+			}
+		}
+	case *kmsg.DescribeProducersResponse:
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				count(p.ErrorCode)
+			}
+		}
+	case *kmsg.DescribeTransactionsResponse:
+		for _, s := range r.TransactionStates {
+			count(s.ErrorCode)
+		}
+	case *kmsg.ListTransactionsResponse:
+		count(r.ErrorCode)
 	}
 }

@@ -7,7 +7,8 @@ var features = []struct {
 	name string
 	max  int16
 }{
-	{"group.version", 1}, // groups of the consumer protocol (KIP-848)
+	{"group.version", 1},       // groups of the consumer protocol (KIP-848)
+	{"transaction.version", 2}, // EndTxn gives a new epoch, Produce and TxnOffsetCommit add to the transaction (KIP-890)
 }
 
 // announceFeatures tells the features.

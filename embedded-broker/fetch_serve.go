@@ -176,10 +176,14 @@ func (c *fetchCall) wait() {
 		}
 		// Past what is readable already: an attempt that found too little must not be woken by it again.
 		at := p.offset
-		if hw := part.HighWatermark(); hw > at && !p.pending {
-			at = hw
+		if end := c.endOf(part); end > at && !p.pending {
+			at = end
 		}
-		c.cancels = append(c.cancels, part.Watch(at, c.wake))
+		if c.req.committed {
+			c.cancels = append(c.cancels, part.WatchStable(at, c.wake))
+		} else {
+			c.cancels = append(c.cancels, part.Watch(at, c.wake))
+		}
 	}
 }
 
@@ -190,7 +194,7 @@ func (c *fetchCall) tryAll() {
 	c.total, c.served, c.answer, c.limited, c.crowded = 0, 0, false, false, false
 	c.room = min(c.maxBytes, int(c.b.budget.pinned.room(c.window)))
 	for i, p := range c.ctx.parts {
-		f := fetchPart{askedPart: p, hw: -1, start: -1}
+		f := fetchPart{askedPart: p, hw: -1, start: -1, stable: -1}
 		c.try(&f)
 		if f.code != 0 || f.diverging {
 			c.answer = true
@@ -227,7 +231,7 @@ func (c *fetchCall) try(f *fetchPart) {
 	if f.code = checkEpoch(part, f.epoch); f.code != 0 {
 		return
 	}
-	f.hw, f.start = part.HighWatermark(), part.LogStart()
+	f.hw, f.start, f.stable = part.HighWatermark(), part.LogStart(), part.LastStable()
 	if f.lastEpoch >= 0 {
 		epoch, end := part.EpochEnd(f.lastEpoch)
 		if epoch >= 0 && (epoch < f.lastEpoch || end < f.offset) {
@@ -236,15 +240,31 @@ func (c *fetchCall) try(f *fetchPart) {
 		}
 	}
 	switch {
-	case f.offset == f.hw, f.maxBytes <= 0 && c.total > 0:
+	case f.offset == c.end(f), f.maxBytes <= 0 && c.total > 0:
 	case c.room == 0:
 		c.crowded = true
 	case c.room > c.total:
 		c.readPart(part, f, c.room-c.total)
-		c.limited = c.limited || f.bytes > 0 && f.read.NextOffset < f.hw
+		c.limited = c.limited || f.bytes > 0 && f.read.NextOffset < c.end(f)
 	default:
 		c.limited = true
 	}
+}
+
+// end is where the client's reading ends for now.
+func (c *fetchCall) end(f *fetchPart) int64 {
+	if c.req.committed {
+		return f.stable
+	}
+	return f.hw
+}
+
+// endOf is end of a partition as it is now.
+func (c *fetchCall) endOf(part *engine.Partition) int64 {
+	if c.req.committed {
+		return part.LastStable()
+	}
+	return part.HighWatermark()
 }
 
 // checkEpoch compares the client's leader epoch with ours (KIP-320).
@@ -259,12 +279,18 @@ func checkEpoch(part *engine.Partition, epoch int32) int16 {
 }
 
 func (c *fetchCall) readPart(part *engine.Partition, f *fetchPart, room int) {
-	read, err := part.Read(c.readAs, f.offset, min(int(f.maxBytes), room))
+	var read engine.Read
+	var err error
+	if most := min(int(f.maxBytes), room); c.req.committed {
+		read, err = part.ReadCommitted(c.readAs, f.offset, most)
+	} else {
+		read, err = part.Read(c.readAs, f.offset, most)
+	}
 	if err != nil {
-		f.code, f.hw, f.start = codeOf(err), -1, -1
+		f.code, f.hw, f.start, f.stable = codeOf(err), -1, -1, -1
 		return
 	}
-	f.hw, f.start = read.HighWatermark, read.LogStart
+	f.hw, f.start, f.stable = read.HighWatermark, read.LogStart, read.LastStable
 	if read.Pending {
 		f.pending = true
 		c.b.cold.began(f.topic, f.index)
@@ -310,14 +336,14 @@ func (c *fetchCall) told(p *fetchPart) {
 	if p.bytes == 0 {
 		return
 	}
-	backlog := p.read.NextOffset < p.hw
+	backlog := p.read.NextOffset < c.end(p)
 	c.b.groups.fetched(c.r.conn, p.topic, p.index, p.offset, p.read.Records, p.bytes, p.read.Tier, backlog)
 	m := p.metrics
 	m.bytesOut.Add(int64(p.bytes))
 	if backlog || p.read.Tier == engine.Cold {
 		return
 	}
-	if h, _, ok := batch.Next(p.read.Bytes[len(p.read.Bytes)-1]); ok && !h.IsLogAppendTime() {
+	if h, _, ok := batch.Next(p.read.Bytes[len(p.read.Bytes)-1]); ok && !h.IsLogAppendTime() && !h.IsControl() {
 		m.endToEnd.observe(c.b.now().Sub(time.UnixMilli(h.MaxTimestamp())).Seconds())
 	}
 }

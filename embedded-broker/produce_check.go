@@ -21,9 +21,6 @@ func (p *producePart) append(topic engine.Topic) {
 	case h.Magic() != batch.Magic:
 		p.fail(codeInvalidRecord, "only record batches of version 2 are accepted")
 		return
-	case h.IsTransactional():
-		p.fail(codeInvalidTxnState, "transactions are not supported")
-		return
 	case h.Codec() == batch.Zstd && p.call.version < 7:
 		p.fail(codeUnsupportedCodec, "zstd needs Produce version 7")
 		return
@@ -38,6 +35,10 @@ func (p *producePart) append(topic engine.Topic) {
 	part, err := p.call.b.engine.Partition(topic.Name, p.index)
 	if err != nil {
 		p.fail(codeOf(err), "")
+		return
+	}
+	if h.IsTransactional() {
+		p.appendTransactional(part, topic, h)
 		return
 	}
 	p.count = h.RecordCount()

@@ -57,7 +57,17 @@ type Engine struct {
 }
 
 type counters struct {
-	appendedBytes, appendedBatches, readBytes atomic.Int64
+	appendedBytes, appendedBatches, readBytes        atomic.Int64
+	txnCommitted, txnAborted, txnTimedOut, txnFenced atomic.Int64
+}
+
+// ended counts a transaction that its client ended.
+func (c *counters) ended(commit bool) {
+	if commit {
+		c.txnCommitted.Add(1)
+		return
+	}
+	c.txnAborted.Add(1)
 }
 
 // Open recovers the data directory and starts the engine. It locks the directory, replays the log's suffix and refuses

@@ -54,6 +54,9 @@ type Stats struct {
 	Rewrites, RewriteBytes      int64 // objects made from others since start, and their bytes
 	LogFailed                   bool
 
+	// Transactions ended since the start: by their clients, by their timeout, by another client with their id.
+	TxnCommitted, TxnAborted, TxnTimedOut, TxnFenced int64
+
 	CacheBytes             int64 // tail cache in use
 	CacheHits, CacheMisses int64
 
@@ -76,6 +79,8 @@ func (e *Engine) Stats() Stats {
 		IndexLagBytes: int64(log.Next - e.index.Durable()), QueueBytes: log.QueuedBytes, QueueBatches: log.QueuedFrames,
 		LogFailed: log.Failed, CacheBytes: log.CacheBytes, CacheHits: log.Hits, CacheMisses: log.Misses, DiskReads: log.Reads,
 		AppendedBytes: e.counts.appendedBytes.Load(), AppendedBatches: e.counts.appendedBatches.Load(), ReadBytes: e.counts.readBytes.Load(),
+		TxnCommitted: e.counts.txnCommitted.Load(), TxnAborted: e.counts.txnAborted.Load(),
+		TxnTimedOut: e.counts.txnTimedOut.Load(), TxnFenced: e.counts.txnFenced.Load(),
 	}
 	if n > 0 {
 		s.OldestClosedAge = now.Sub(oldest).Seconds()

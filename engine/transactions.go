@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/txn"
@@ -35,6 +36,7 @@ func (e *Engine) InitTransaction(id string, timeout time.Duration, expected txn.
 		before := t.Snapshot()
 		steps, who, code = t.Init(now, timeout, expected, fresh)
 		if code == txn.None && before.State == txn.Ongoing {
+			e.counts.txnFenced.Add(1)
 			e.txnEvent(EventTransactionFenced, before, now, fmt.Sprintf("another client took transactional id %s over; its open transaction is aborted", id))
 		}
 		return steps, code
@@ -61,12 +63,35 @@ func (e *Engine) AddGroupToTransaction(id string, who txn.Producer, group string
 	e.AddToTransaction(id, who, []txn.Partition{{Topic: OffsetsTopic, Index: p.index}}, done)
 }
 
+// JoinTransaction is AddToTransaction for a client that does not ask for it but writes at once: it does not wait for the
+// disk, because what is written next lies behind in the log.
+func (e *Engine) JoinTransaction(id string, who txn.Producer, at txn.Partition) txn.Code {
+	if code := e.VerifyTransaction(id, who, at); code != txn.InvalidTxnState {
+		return code
+	}
+	var refused atomic.Int32
+	e.AddToTransaction(id, who, []txn.Partition{at}, func(code txn.Code) { refused.Store(int32(code)) })
+	return txn.Code(refused.Load())
+}
+
+// JoinTransactionGroup is JoinTransaction for the partition that holds a group's offsets.
+func (e *Engine) JoinTransactionGroup(id string, who txn.Producer, group string) txn.Code {
+	p, err := e.groupPartition(group)
+	if err != nil {
+		return txn.CoordinatorNotAvailable
+	}
+	return e.JoinTransaction(id, who, txn.Partition{Topic: OffsetsTopic, Index: p.index})
+}
+
 // EndTransaction commits or aborts the producer's transaction; the producer to go on with is in the answer. bump is
 // KIP-890's: see txn.Transaction.End.
 func (e *Engine) EndTransaction(id string, who txn.Producer, commit, bump bool, done func(txn.Producer, txn.Code)) {
 	var next txn.Producer
 	e.stepOn(id, false, func(t *txn.Transaction, now time.Time, fresh int64) (steps []txn.Step, code txn.Code) {
 		steps, next, code = t.End(now, who, commit, bump, fresh)
+		if len(steps) > 1 { // not an abort of nothing
+			e.counts.ended(commit)
+		}
 		return steps, code
 	}, func(code txn.Code) {
 		if code != txn.None {
@@ -246,6 +271,7 @@ func (e *Engine) tend(x *transaction, expiry time.Duration) {
 	switch {
 	case len(steps) > 0:
 		e.write(steps, nil)
+		e.counts.txnTimedOut.Add(1)
 		e.txnEvent(EventTransactionTimedOut, s, now, fmt.Sprintf("the transaction of %s was open for longer than its %v and is aborted", s.ID, s.Timeout))
 	case gone:
 		e.saveTransaction(s.ID, nil, func(error) {}) // a failure brings it back at the restart, to be forgotten again

@@ -30,6 +30,12 @@ func (s State) String() string {
 	return "Unknown"
 }
 
+// ParseState finds a state by its name.
+func ParseState(name string) (State, bool) {
+	i := slices.Index(stateNames[:], name)
+	return State(max(i, 0)), i >= 0
+}
+
 // Producer is a producer id and its epoch.
 type Producer struct {
 	ID    int64

@@ -28,6 +28,7 @@ check() {
 for codec in ${CODECS:-gzip snappy lz4 zstd}; do
 	check "kcat $codec" test/clients/kcat.sh "$KAFKA" "$codec" "$RECORDS"
 	check "python3-confluent-kafka $codec" /usr/bin/python3 test/clients/confluent.py "$KAFKA" "$codec" "$RECORDS"
+	check "python3-confluent-kafka transactions $codec" /usr/bin/python3 test/clients/confluent_txn.py "$KAFKA" "$codec" $((RECORDS / 4))
 	check "python3-kafka $codec" /usr/bin/python3 test/clients/kafka_python.py "$KAFKA" "$codec" "$RECORDS"
 	check "franz-go $codec" go run ./test/clients/franz -brokers "$KAFKA" -codec "$codec" -records "$RECORDS"
 done
@@ -41,7 +42,7 @@ if [ -z "${SKIP_SUITE:-}" ]; then
 	go test -c -o "$WORK/kgo.test" github.com/twmb/franz-go/pkg/kgo
 	began=$SECONDS
 	if KGO_SEEDS=$KAFKA KGO_TEST_RF=1 KGO_TEST_RECORDS=${SUITE_RECORDS:-50000} timeout 600 "$WORK/kgo.test" \
-		-test.run "${SUITE:-TestGroup|TestIssue|TestPing|TestProduce|TestConsume}" -test.timeout 580s -test.v >"$WORK/suite.log" 2>&1; then
+		-test.run "${SUITE:-TestTxn|TestGroup|TestIssue|TestPing|TestProduce|TestConsume}" -test.timeout 580s -test.v >"$WORK/suite.log" 2>&1; then
 		echo "ok    franz-go's own suite ($((SECONDS - began)) s): $(grep -c -- '--- PASS' "$WORK/suite.log") passed, $(grep -c -- '--- SKIP' "$WORK/suite.log" || true) skipped"
 		passed=$((passed + 1))
 	else
