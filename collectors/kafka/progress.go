@@ -121,7 +121,7 @@ type gapRing struct {
 
 const (
 	maxGaps = 256
-	minGaps = 5
+	minGaps = 1 // a group that commits once a minute must not be late before it has committed five times
 )
 
 func (g *gapRing) add(d time.Duration) {
@@ -133,7 +133,7 @@ func (g *gapRing) add(d time.Duration) {
 	}
 }
 
-// settle computes the 95th percentile once a round. It is unknown below five gaps.
+// settle computes the 95th percentile once a round. It is unknown without any.
 func (g *gapRing) settle() {
 	if len(g.seconds) < minGaps {
 		return

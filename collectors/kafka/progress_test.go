@@ -115,7 +115,7 @@ func TestStallAfter(t *testing.T) {
 		want  float64
 	}{
 		{"nothing known: the floor", nil, 5, 30},
-		{"four gaps are too few to call usual", []float64{50, 50, 50, 50}, 5, 30},
+		{"one gap of a minute: it may commit once a minute", []float64{60}, 5, 180},
 		{"a group that commits once a minute is not stalled after 30 s", []float64{60, 60, 60, 60, 60}, 5, 180},
 		{"fast commits: the floor", []float64{5, 5, 5, 5, 5, 5}, 5, 30},
 		{"slow rounds see four rounds at least", []float64{5, 5, 5, 5, 5, 5}, 60, 240},

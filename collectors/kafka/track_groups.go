@@ -119,7 +119,7 @@ func (t *tracker) absorbOffsets(g *groupTrack, state *groupState, r *round) {
 		gp := g.parts[where]
 		if gp == nil || gp.part != part || gp.assumed {
 			if gp != nil && gp.assumed {
-				g.lastCommit = r.at
+				t.firstCommit(g, where, gp, r)
 			}
 			g.parts[where] = newGroupPart(g, part, r.at, committed)
 			continue
@@ -134,6 +134,23 @@ func (t *tracker) absorbOffsets(g *groupTrack, state *groupState, r *round) {
 	t.assume(g, state, r)
 }
 
+// firstCommit learns from a first commit how long this group may take for one: since its members own the partition, or
+// since records came, if they came later.
+func (t *tracker) firstCommit(g *groupTrack, where partition, gp *groupPart, r *round) {
+	g.lastCommit = r.at
+	if gp.stall != nil {
+		t.tellStall(g, where, gp, "stall_cleared", r, "%s goes on on %s-%d after %d", nil)
+	}
+	if gp.frozen.IsZero() {
+		return
+	}
+	since := gp.frozen
+	if owned := g.uncommitted[where]; !owned.IsZero() && since.Sub(owned) <= uncommittedFor+2*t.every {
+		since = owned
+	}
+	g.gaps.add(r.at.Sub(since))
+}
+
 func newGroupPart(g *groupTrack, part *partTrack, at time.Time, committed int64) *groupPart {
 	labels := maps.Clone(part.labels)
 	labels["group"] = g.name
@@ -142,7 +159,7 @@ func newGroupPart(g *groupTrack, part *partTrack, at time.Time, committed int64)
 
 // uncommittedFor is how long members may own a partition before it counts that nothing was ever committed on it: a new
 // group reads for a while before its first commit.
-const uncommittedFor = 20 * time.Second
+const uncommittedFor = 40 * time.Second
 
 // assume gives the partitions that members own, and that the group never committed on, a position: the end of the log at
 // the time when it began to count. It is late from there at the least, whatever it has read.

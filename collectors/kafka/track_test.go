@@ -126,7 +126,7 @@ func TestNeverCommitted(t *testing.T) {
 	s := newScene(t, 2)
 	s.commit = []int64{-1, -1}
 	s.members = map[string][]int32{"a": {0, 1}}
-	s.rounds(4)
+	s.rounds(8)
 	if _, known := s.series["group_lag_messages"]; known {
 		t.Fatal("a new group has a moment to make its first commit")
 	}
@@ -136,7 +136,9 @@ func TestNeverCommitted(t *testing.T) {
 	})
 	s.round(0, 1)
 	s.want("the first commit is where the group is, and no jump", map[string]float64{"group_lag_messages": 100, "group_commit_age_seconds": 0})
-	s.wantTold("stalled until then", "stall_began/0@60", "stall_began/1@60")
+	s.wantTold("stalled until then", "stall_began/0@80", "stall_began/1@80", "stall_cleared/0@105", "stall_cleared/1@105")
+	s.rounds(22)
+	s.wantTold("its first commit took as long")
 
 	s.members = nil
 	s.commit = []int64{-1, -1}

@@ -109,7 +109,7 @@ func (pan *panel) findings(order []int32) []Finding {
 }
 
 // further words the causes beside the answer: simultaneous faults that are surely there too, and the
-// links of a chain. Those in without are part of the answer already. A benign cause beside a fault is not
+// links of a chain; a root only when something speaks for it beside what the answer explains. Those in without are part of the answer already. A benign cause beside a fault is not
 // told: it explains nothing that anybody would act on.
 func (pan *panel) further(order, without []int32) []Finding {
 	var out []Finding
@@ -118,7 +118,7 @@ func (pan *panel) further(order, without []int32) []Finding {
 			continue
 		}
 		chained := pan.chained(c, order[0])
-		if !chained && (pan.p[c] < alsoThere || pan.causes[c].Benign) {
+		if !chained && (pan.p[c] < alsoThere || pan.causes[c].Benign) || chained && pan.follows(order[0], c) && !pan.discriminated(c) {
 			continue
 		}
 		f := pan.finding(c)
@@ -133,10 +133,12 @@ func (pan *panel) chained(a, b int32) bool {
 	if b == other {
 		return false
 	}
-	from := func(c, root int32) bool {
-		return slices.ContainsFunc(pan.causes[c].parents, func(p Parent) bool { return int32(p.Cause) == root })
-	}
-	return from(a, b) || from(b, a)
+	return pan.follows(a, b) || pan.follows(b, a)
+}
+
+// follows says whether a cause is declared to follow from another.
+func (pan *panel) follows(c, root int32) bool {
+	return c != other && slices.ContainsFunc(pan.causes[c].parents, func(p Parent) bool { return int32(p.Cause) == root })
 }
 
 // word sets verdict, posterior and answer set, and returns the members of the answer.
