@@ -14,8 +14,8 @@ import (
 
 // brokerCommand is the family for a bundled broker that does not run.
 func brokerCommand(p Process) *cobra.Command {
-	c := &cobra.Command{Use: "broker", Short: "The bundled broker's data: restore it from the object store"}
-	c.AddCommand(brokerRestoreCommand(p))
+	c := &cobra.Command{Use: "broker", Short: "The data of a bundled broker that does not run: inspect, verify, dump, restore"}
+	c.AddCommand(brokerInspectCommand(p), brokerVerifyCommand(p), brokerDumpCommand(p), brokerRestoreCommand(p))
 	return c
 }
 

@@ -74,3 +74,6 @@ func closeAfter(f vfs.File, err error) error {
 	}
 	return err
 }
+
+// FileName is the name of a slot's file.
+func FileName(slot uint32) string { return slotName(slot) }

@@ -17,6 +17,7 @@ type Options struct {
 	Dir      string
 	MemBytes uint64 // Pebble's memtable; 0 = 16 MiB
 	Cache    int64  // Pebble's block cache; 0 = 32 MiB
+	ReadOnly bool
 	// Corrupt is told when a background job finds a damaged file; reads of it fail.
 	Corrupt func(error)
 }
@@ -39,7 +40,7 @@ func Open(o Options) (*DB, error) {
 	cache := pebble.NewCache(o.Cache)
 	defer cache.Unref()
 	db, err := pebble.Open(o.Dir, &pebble.Options{
-		FS: o.FS, Logger: quiet{}, Cache: cache, DisableWAL: true, MemTableSize: o.MemBytes,
+		FS: o.FS, Logger: quiet{}, Cache: cache, DisableWAL: true, ReadOnly: o.ReadOnly, MemTableSize: o.MemBytes,
 		FormatMajorVersion: pebble.FormatNewest, EventListener: &pebble.EventListener{
 			DataCorruption: func(i pebble.DataCorruptionInfo) { o.Corrupt(fmt.Errorf("%s: %w", i.Path, i.Details)) },
 		},

@@ -27,11 +27,12 @@ var (
 
 // Options configure a Store.
 type Options struct {
-	FS     vfs.FS
-	Dir    string
-	Now    func() time.Time
-	Random io.Reader // source of ids
-	Node   int32
+	FS       vfs.FS
+	Dir      string
+	Now      func() time.Time
+	Random   io.Reader // source of ids
+	Node     int32
+	ReadOnly bool
 	// Corrupt is told when a background job finds a damaged file; reads of it fail.
 	Corrupt func(error)
 }
@@ -92,7 +93,7 @@ func Open(o Options) (*Store, error) {
 	cache := pebble.NewCache(1 << 20)
 	defer cache.Unref()
 	db, err := pebble.Open(o.Dir, &pebble.Options{
-		FS: o.FS, Logger: quiet{}, Cache: cache, MemTableSize: 256 << 10,
+		FS: o.FS, Logger: quiet{}, Cache: cache, ReadOnly: o.ReadOnly, MemTableSize: 256 << 10,
 		FormatMajorVersion: pebble.FormatNewest, EventListener: &pebble.EventListener{
 			DataCorruption: func(i pebble.DataCorruptionInfo) { o.Corrupt(fmt.Errorf("%s: %w", i.Path, i.Details)) },
 		},
@@ -127,7 +128,7 @@ func (s *Store) load() error {
 		snap.byName[t.Name], snap.byID[t.ID] = t, t
 	}
 	s.cur.Store(snap)
-	if s.node.ClusterID != "" {
+	if s.node.ClusterID != "" || s.o.ReadOnly {
 		return nil
 	}
 	id, err := newID(s.o.Random)

@@ -1,12 +1,14 @@
 package tier
 
-// replay rebuilds the state from the last record of each key.
-func (t *Tier) replay() error {
-	if t.o.Replay == nil {
+import "iter"
+
+// replayAll rebuilds the state from the last record of each key.
+func (s *state) replayAll(records iter.Seq2[[]byte, error]) error {
+	if records == nil {
 		return nil
 	}
 	last, n := map[string]int{}, 0
-	for rec, err := range t.o.Replay {
+	for rec, err := range records {
 		if err != nil {
 			return err
 		}
@@ -21,7 +23,7 @@ func (t *Tier) replay() error {
 	}
 	for _, commits := range []bool{false, true} {
 		n = 0
-		for rec, err := range t.o.Replay {
+		for rec, err := range records {
 			if err != nil {
 				return err
 			}
@@ -34,13 +36,13 @@ func (t *Tier) replay() error {
 			}
 			r, err := decodeRecord(rec)
 			if err == nil {
-				err = t.state.replay(r, commits)
+				err = s.replay(r, commits)
 			}
 			if err != nil {
 				return err
 			}
 		}
 	}
-	t.state.settle()
+	s.settle()
 	return nil
 }

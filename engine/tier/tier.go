@@ -71,7 +71,7 @@ func Open(ctx context.Context, o Options) (*Tier, error) {
 	t.pool = newPool(o.Clock, o.PoolBytes, o.SliceBytes)
 	t.rewriter = newRewriter(t)
 	t.manifest = &manifests{t: t}
-	if err := t.replay(); err != nil {
+	if err := t.state.replayAll(o.Replay); err != nil {
 		return nil, fmt.Errorf("replaying the tier's journal: %w", err)
 	}
 	return t, t.destroyEmpty(ctx)
