@@ -35,7 +35,7 @@ func newVillage(t testing.TB) *village {
 	} {
 		v.facts[atom] = streamkeeper.Present
 	}
-	for _, atom := range []string{"kip848", "static", "kafka", "multi_broker"} {
+	for _, atom := range []string{"kip848", "static", "kafka", "multi_broker", "client_metrics"} {
 		v.facts[atom] = streamkeeper.Absent
 	}
 	return v

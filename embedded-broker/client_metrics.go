@@ -50,6 +50,7 @@ type clientMetrics struct {
 	mu        sync.Mutex
 	instances map[[16]byte]*clientInstance
 	parsed    map[string]*subscription // by name, as long as its configs are the same
+	telling   map[string]bool          // groups whose consumers told of their polls, at the latest look
 }
 
 // clientInstance is one client process's connection to us: KIP-714 makes each client keep one id.
@@ -233,6 +234,13 @@ func (c *clientInstance) last() time.Time {
 
 // tooEarly allows for a tenth of the interval: a request that was held up on its way makes the next one seem early.
 func tooEarly(since, interval time.Duration) bool { return since < interval-interval/10 }
+
+// tells says whether a group's consumers push what diagnosis asks of them.
+func (t *clientMetrics) tells(group string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.telling[group]
+}
 
 // forget drops instances that said good-bye or are long silent. t.mu is held.
 func (t *clientMetrics) forget(now time.Time) {

@@ -43,6 +43,9 @@ var clientTable = [clientValues]clientValue{
 	{"client_buffer_total_bytes", "Size of the producer's buffer", []string{"producer.buffer.total.bytes"}, 1, false, ""},
 }
 
+// polls are the values that tell of a consumer's polls.
+const polls = 1<<0 | 1<<2 | 1<<3
+
 const clientPrefix = "org.apache.kafka."
 
 // clientNames finds a value's index by the name it is pushed under.
@@ -125,6 +128,10 @@ func (t *clientMetrics) latest() (clients, groups map[string]*clientReading, kno
 		if c.group != "" {
 			c.mergeInto(groups, c.group)
 		}
+	}
+	t.telling = make(map[string]bool, len(groups))
+	for group, r := range groups {
+		t.telling[group] = r.known&polls != 0
 	}
 	return clients, groups, known
 }

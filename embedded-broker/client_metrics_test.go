@@ -225,6 +225,7 @@ func TestClientMetrics_Series(t *testing.T) {
 	want := []string{
 		`client_poll_idle_ratio{broker="0",client="app"} 0.25`, `client_time_between_polls_seconds_max{broker="0",client="app"} 0.75`,
 		`group_client_poll_idle_ratio{broker="0",group="g"} 0.25`, `group_client_time_between_polls_seconds_max{broker="0",group="g"} 0.75`,
+		`group_fact{broker="0",fact="client_metrics",group="g"} 1`,
 		`client_telemetry_clients{broker="0"} 3`, `client_telemetry_pushes_total{broker="0",code="NONE"} 3`,
 	}
 	text := scrape(t, l.telemetry)
@@ -237,7 +238,7 @@ func TestClientMetrics_Series(t *testing.T) {
 		t.Error("a NaN is told")
 	}
 	w.pass(30 * time.Second)
-	if text := scrape(t, l.telemetry); strings.Contains(text, "client_poll_idle_ratio{") || !strings.Contains(text, `client_telemetry_clients{broker="0"} 0`) {
+	if text := scrape(t, l.telemetry); strings.Contains(text, "client_poll_idle_ratio{") || strings.Contains(text, `fact="client_metrics",group="g"} 1`) || !strings.Contains(text, `client_telemetry_clients{broker="0"} 0`) {
 		t.Error("stale numbers are told")
 	}
 }

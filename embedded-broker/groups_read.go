@@ -203,6 +203,7 @@ func (s *groups) readFacts(r *groupReading, c *coordinated) {
 	}
 	r.session, r.rebalance = pointer(session.Seconds()), pointer(rebalance.Seconds())
 	r.facts["static"], r.facts["dynamic"], r.facts["shared_host"], r.facts["reads_ahead"] = static, dynamic, shared, ahead
+	r.facts["client_metrics"] = s.b.clientMetrics.tells(c.name)
 	if direct {
 		r.facts["direct_tcp"] = true // a proxy far away cannot be told from a client: then nothing is said
 	}
