@@ -126,13 +126,18 @@ func (h *harness) dial() *wireConn {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &wireConn{Conn: c, t: h.t}
+	w := &wireConn{Conn: c, t: h.t}
+	w.patient()
+	return w
 }
+
+// patient gives the next step its own time: many steps on a loaded machine take longer than one.
+func (w *wireConn) patient() { w.SetDeadline(time.Now().Add(20 * time.Second)) }
 
 // send writes a request without waiting for its answer.
 func (w *wireConn) send(req kmsg.Request, version int16) {
 	w.t.Helper()
+	w.patient()
 	req.SetVersion(version)
 	w.corr++
 	if _, err := w.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("by-hand")).AppendRequest(nil, req, w.corr)); err != nil {
@@ -143,6 +148,7 @@ func (w *wireConn) send(req kmsg.Request, version int16) {
 // receive reads the answer to a request and checks its correlation id.
 func (w *wireConn) receive(req kmsg.Request, corr int32) kmsg.Response {
 	w.t.Helper()
+	w.patient()
 	body, got, err := readResponse(w)
 	if err != nil {
 		w.t.Fatalf("reading the answer to %s: %v", kmsg.NameForKey(req.Key()), err)
