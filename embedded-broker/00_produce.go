@@ -177,7 +177,7 @@ func (c *produceCall) start(t *produceTopic) {
 	if code == 0 && topic.Internal {
 		code = codeInvalidTopic
 	}
-	if t.metrics != nil && code == 0 {
+	if measuring && t.metrics != nil && code == 0 {
 		t.metrics.produceRequests.Add(1)
 		t.metrics.producer(c.r.conn, c.r.received)
 	}
@@ -209,7 +209,7 @@ func (p *producePart) appended(a engine.Appended) {
 		}
 	} else {
 		p.base, p.appTime, p.start = a.BaseOffset, a.LogAppendTime, a.LogStart
-		if m := p.metrics; m != nil {
+		if m := p.metrics; measuring && m != nil {
 			m.messagesIn.Add(int64(p.count))
 			m.bytesIn.Add(int64(len(p.records)))
 		}

@@ -72,7 +72,7 @@ func handleFetch(b *Broker, r *request, reply func(kmsg.Response)) {
 func (c *fetchCall) arrived() {
 	for _, p := range c.ctx.parts {
 		c.name(p)
-		if p.topic != "" {
+		if measuring && p.topic != "" {
 			c.b.groups.fetchArrived(c.r.conn, p.topic, p.index, p.offset)
 		}
 	}
@@ -333,7 +333,7 @@ func (c *fetchCall) finish() {
 
 // told counts what one partition is sent.
 func (c *fetchCall) told(p *fetchPart) {
-	if p.bytes == 0 {
+	if !measuring || p.bytes == 0 {
 		return
 	}
 	backlog := p.read.NextOffset < c.end(p)

@@ -30,6 +30,9 @@ func newHistogram(bounds []float64) *histogram {
 }
 
 func (h *histogram) observe(v float64) {
+	if !measuring {
+		return
+	}
 	h.counts[sort.SearchFloat64s(h.bounds, v)].Add(1)
 	for {
 		old := h.sum.Load()

@@ -84,7 +84,11 @@ func (t *Telemetry) api(key int16) *apiMetrics {
 	return &t.apis[key]
 }
 
-func (t *Telemetry) phase(key int16, p phase, d time.Duration) { t.api(key).observe(p, max(d, 0)) }
+func (t *Telemetry) phase(key int16, p phase, d time.Duration) {
+	if measuring {
+		t.api(key).observe(p, max(d, 0))
+	}
+}
 
 // errorCode counts an error code of an answer; 0 counts nothing.
 func (t *Telemetry) errorCode(key, code int16) {
@@ -95,6 +99,9 @@ func (t *Telemetry) errorCode(key, code int16) {
 
 // answered counts a request whose answer is on the wire.
 func (t *Telemetry) answered(p *pending, now time.Time) {
+	if !measuring {
+		return
+	}
 	m := t.api(p.key)
 	m.requests.Add(1)
 	m.observe(phaseTotal, now.Sub(p.frame.arrived))
