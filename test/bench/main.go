@@ -40,12 +40,17 @@ type plan struct {
 	connections int
 	window      int
 	variants    bool
+
+	plain          string // our program built without telemetry
+	telemetryPairs int
+	telemetryBytes int64 // of each run of a pair
 }
 
 // quick makes every measure small: a smoke run, whose numbers say little.
 func (p *plan) quick() {
 	p.pairs, p.warmup, p.bytes = 1, 2*time.Second, 512*mib
 	p.steady, p.syncs, p.syncRecords = 5*time.Second, 1, 500
+	p.telemetryPairs = 1
 }
 
 func main() {
@@ -66,6 +71,9 @@ func main() {
 	flag.IntVar(&p.connections, "connections", 2, "connections of producers and of consumers")
 	flag.IntVar(&p.window, "window", 5, "unanswered requests of a connection")
 	flag.BoolVar(&p.variants, "variants", true, "also lz4, 100-byte records, and 200 producers that send record by record")
+	flag.StringVar(&p.plain, "plain", "", "path of the program built with -tags notelemetry; without it telemetry_cost is null")
+	flag.IntVar(&p.telemetryPairs, "telemetry-pairs", 20, "how often the program is measured beside the plain one")
+	flag.Int64Var(&p.telemetryBytes, "telemetry-bytes", gib/2, "record bytes of each such run")
 	flag.Parse()
 	if *quick {
 		p.quick()
@@ -112,6 +120,12 @@ func run(ctx context.Context, p plan) (err error) {
 			fmt.Printf("pair %d: %-12s %s\n", pair+1, sides[i].name(), got[i])
 		}
 		c.pairs = append(c.pairs, got)
+	}
+	if c.telemetry, err = p.telemetryCost(ctx); err != nil {
+		return err
+	}
+	if c.shipped, err = p.shippedRSS(ctx); err != nil {
+		return fmt.Errorf("up as shipped: %w", err)
 	}
 	c.print(os.Stdout, p)
 	line, err := json.Marshal(c.ratios())

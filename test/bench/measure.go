@@ -87,6 +87,20 @@ func (p plan) measure(ctx context.Context, s side) (m measured, err error) {
 	return m, nil
 }
 
+// shippedRSS is the peak resident memory of our program as shipped under the same load.
+func (p plan) shippedRSS(ctx context.Context) (rss int64, err error) {
+	b, err := shipped{p.binary}.start(ctx, p.dir)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, b.stop()) }()
+	var m measured
+	if err := errors.Join(p.throughput(ctx, b, &m), p.fixedRate(ctx, b, &m)); err != nil {
+		return 0, fmt.Errorf("%w; its log ends with: %s", err, b.log())
+	}
+	return b.process.PeakRSS()
+}
+
 // create makes a topic and waits until it can be used.
 func (p plan) create(ctx context.Context, b broker, topic string, partitions int, configs map[string]*string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)

@@ -15,6 +15,9 @@ type collected struct {
 	ceiling float64
 	disk    disk
 	pairs   [][2]measured
+
+	telemetry *cost // nil: not measured
+	shipped   int64 // peak RSS of ours with all that it ships
 }
 
 // ratios is the last line. Unknown is null.
@@ -23,6 +26,7 @@ type ratios struct {
 	Consume           *float64 `json:"consume_ratio"`
 	CPUPerGiB         *float64 `json:"cpu_per_gib_ratio"`
 	RSS               *float64 `json:"rss_ratio"`
+	RSSShipped        *float64 `json:"rss_ratio_shipped"`
 	SyncP99           *float64 `json:"sync_p99_ratio"`
 	SyncOverFdatasync *float64 `json:"sync_p99_over_fdatasync"`
 	TelemetryCost     *float64 `json:"telemetry_cost"`
@@ -30,12 +34,21 @@ type ratios struct {
 
 func (c *collected) ratios() ratios {
 	p99 := func(m measured) float64 { return float64(m.sync.At(0.99)) }
+	var telemetry *float64
+	if c.telemetry != nil {
+		telemetry = &c.telemetry.median
+	}
 	return ratios{
+		TelemetryCost: telemetry,
+
 		Throughput: c.ratio(func(m measured) float64 { return m.produce }),
 		Consume:    c.ratio(func(m measured) float64 { return m.consume }),
 		CPUPerGiB:  c.ratio(func(m measured) float64 { return m.cpuPerGiB }),
 		RSS:        c.ratio(func(m measured) float64 { return float64(m.rss) }),
-		SyncP99:    c.ratio(p99),
+		RSSShipped: c.medianOf(func(pair [2]measured) (float64, bool) {
+			return float64(c.shipped) / float64(pair[1].rss), pair[1].rss > 0
+		}),
+		SyncP99: c.ratio(p99),
 		SyncOverFdatasync: c.medianOf(func(pair [2]measured) (float64, bool) {
 			raw := float64(c.disk.sync.At(0.99))
 			return p99(pair[0]) / raw, raw > 0
@@ -104,6 +117,10 @@ func (c *collected) print(out io.Writer, p plan) {
 		for _, share := range []float64{0.5, 0.99} {
 			row(fmt.Sprintf("  p%.0f", share*100), at(func(m *measured) *load.Quantiles { return &m.variants[i].latency }, share), duration)
 		}
+	}
+	fmt.Fprintf(w, "peak RSS of up as shipped\t%d MiB\n", c.shipped/mib)
+	if t := c.telemetry; t != nil {
+		fmt.Fprintf(w, "telemetry\t%+.1f %% CPU per GiB, below %+.1f %% with 95 %% confidence (%d pairs)\n", 100*t.median, 100*t.upper, p.telemetryPairs)
 	}
 	fmt.Fprintf(w, "client ceiling\t%s\nraw disk with fdatasync\t%s\nraw fdatasync p50, p99\t%v, %v\n", rate(c.ceiling), rate(c.disk.rate), c.disk.sync.At(0.5), c.disk.sync.At(0.99))
 	w.Flush()

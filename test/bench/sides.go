@@ -39,6 +39,13 @@ func (o ours) start(ctx context.Context, dir string) (broker, error) {
 		"--set", "broker.tier.local_bytes=100GiB", "--set", "broker.tier.hard_local_bytes=120GiB", "--set", "broker.tier.offload_after=24h")
 }
 
+// shipped is ours as `up` runs it by default: diagnosis, dashboard, local budgets and tiering included.
+type shipped struct{ binary string }
+
+func (s shipped) start(ctx context.Context, dir string) (broker, error) {
+	return startOurs(ctx, s.binary, dir, "--set", "log.level=warn")
+}
+
 func startOurs(ctx context.Context, binary, dir string, args ...string) (broker, error) {
 	s, err := server.NewIn(dir, binary, args...)
 	if err != nil {
