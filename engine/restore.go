@@ -64,8 +64,8 @@ func Restore(ctx context.Context, o Options, ro RestoreOptions) (sum RestoreSumm
 	if err := fill(o, r, &sum); err != nil {
 		return sum, fmt.Errorf("restoring: %w", err)
 	}
-	if sum.Groups, err = restoreGroups(ctx, o); err != nil {
-		return sum, fmt.Errorf("restoring group offsets: %w", err)
+	if sum.Groups, err = project(ctx, o); err != nil {
+		return sum, fmt.Errorf("restoring group offsets and transactions: %w", err)
 	}
 	if err := o.FS.RemoveAll(target); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return sum, fmt.Errorf("restoring: %w", err)
@@ -167,33 +167,66 @@ func restoredStreams(r *tier.Restored) map[uint32]*index.Stream {
 	return streams
 }
 
-// restoreGroups rebuilds the projection of the offsets topic from its cold data.
-func restoreGroups(ctx context.Context, o Options) (groups int, err error) {
+// project rebuilds from cold data what a log is replayed for: the groups' offsets,
+// the transactional ids, and which transactions of a partition were aborted.
+func project(ctx context.Context, o Options) (groups int, err error) {
 	e, err := Open(ctx, o)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, e.Close(context.WithoutCancel(ctx))) }()
-	t, ok := e.Topic(OffsetsTopic)
-	if !ok {
-		return 0, nil
-	}
-	for i := range t.Partitions {
-		p, err := e.Partition(OffsetsTopic, i)
-		if err != nil {
-			return 0, err
+	// Only a cluster that used transactions has to read all its records for them.
+	_, transactions := e.Topic(TransactionsTopic)
+	var touched []*Partition
+	for _, t := range e.Topics() {
+		if t.Name != OffsetsTopic && !transactions {
+			continue
 		}
-		err = p.scan(ctx, p.LogStart(), p.HighWatermark(), func(h batch.Header) error { return e.groups.replay(p, h) })
-		if err != nil {
-			return 0, err
+		for i := range t.Partitions {
+			p, err := e.Partition(t.Name, i)
+			if err != nil {
+				return 0, err
+			}
+			if err := p.scan(ctx, p.LogStart(), p.HighWatermark(), p.project); err != nil {
+				return 0, err
+			}
+			touched = append(touched, p)
 		}
 	}
+	return len(e.GroupsWithOffsets()), e.saveProjected(touched)
+}
+
+// project applies one cold batch.
+func (p *Partition) project(h batch.Header) error {
+	if p.topic.name == TransactionsTopic {
+		return p.e.transactions.replay(p, h)
+	}
+	p.mu.Lock()
+	err := p.noteTransaction(h, p.e.now)
+	p.settleTransactions()
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return p.e.groups.replay(p, h)
+}
+
+// saveProjected puts the result into the index.
+func (e *Engine) saveProjected(touched []*Partition) error {
 	e.indexMu.Lock()
+	defer e.indexMu.Unlock()
 	c := e.index.Change()
+	for _, p := range touched {
+		s, producers, aborted := p.durableState()
+		c.SetStream(p.stream, s)
+		for _, pr := range producers {
+			c.SetProducer(p.stream, pr)
+		}
+		p.saveAborted(c, s, aborted)
+	}
 	e.groups.save(c)
-	err = c.Commit()
-	e.indexMu.Unlock()
-	return len(e.GroupsWithOffsets()), err
+	e.transactions.save(c)
+	return c.Commit()
 }
 
 // scanBytes is how much a scan reads at once.

@@ -13,6 +13,7 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
 	"github.com/streamkeeper-io/streamkeeper/engine/enginetest"
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/tiertest"
+	"github.com/streamkeeper-io/streamkeeper/engine/txn"
 )
 
 // tiered waits until all of a topic's records are in the store.
@@ -165,5 +166,43 @@ func TestRestore_NamesWhatIsDamaged(t *testing.T) {
 	sum, err := restore(true)
 	if err != nil || len(sum.Damaged) == 0 || sum.Objects != 0 {
 		t.Errorf("%+v, %v; want all objects left out", sum, err)
+	}
+}
+
+// What was aborted stays hidden, what was committed is seen.
+func TestRestore_KnowsAbortedTransactions(t *testing.T) {
+	ctx, objects, fs := context.Background(), tiertest.NewStore(), enginetest.NewFS()
+	e := open(t, restorable(fs, enginetest.NewStore(objects, fs)))
+	if _, err := e.CreateTopic(ctx, "orders", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	at := txn.Partition{Topic: "orders", Index: 0}
+	c := newTxnClient(t, e, "payer")
+	for i, commit := range []bool{true, false, true} {
+		c.must(c.add(at))
+		if a := c.send(at, 10*i, 3); a.Err != nil {
+			t.Fatal(a.Err)
+		}
+		c.must(c.end(commit))
+	}
+	eventually(t, "all is decided", func() bool {
+		return partition(t, e, "orders", 0).LastStable() == partition(t, e, "orders", 0).HighWatermark()
+	})
+	want := committed(t, partition(t, e, "orders", 0), 0)
+	tiered(t, e, "orders", engine.TransactionsTopic)
+	told(t, e)
+	closeEngine(t, e)
+	fresh := enginetest.NewFS()
+	o := restorable(fresh, enginetest.NewStore(objects, fresh))
+	if _, err := engine.Restore(ctx, o, engine.RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, o)
+	defer closeEngine(t, e)
+	if d := cmp.Diff(want, committed(t, partition(t, e, "orders", 0), 0)); d != "" || len(want) != 6 {
+		t.Errorf("%d records are committed; after the restore: %s", len(want), d)
+	}
+	if who, code := initTxn(e, "payer", time.Minute, txn.NoProducer); code != txn.None || who.ID != c.who.ID || who.Epoch <= c.who.Epoch {
+		t.Errorf("the transactional id came back as %+v (%v), it was %+v", who, code, c.who)
 	}
 }
