@@ -297,6 +297,7 @@ func (c *crash) step() {
 		c.commitOffsets()
 	case n < 22:
 		c.saveGroup()
+		c.saveRecords()
 	case n < 30:
 		c.readSome()
 	case n < 45:
@@ -548,6 +549,32 @@ func (c *crash) saveGroup() {
 	})
 }
 
+// The two records of a KIP-848 group that are always saved together.
+const (
+	epochRecord  = "\x00\x03\x00\x01h"
+	memberRecord = "\x00\x05\x00\x01h\x00\x01m"
+)
+
+func (c *crash) saveRecords() {
+	c.serial++
+	n := int64(c.serial)
+	c.check.Committing("records/h", n)
+	fs := c.fs
+	c.pending.Add(1)
+	v := strconv.AppendInt(nil, n, 10)
+	c.e.SaveGroupRecords("h", []engine.GroupRecord{{Key: []byte(epochRecord), Value: v}, {Key: []byte(memberRecord), Value: v}}, func(err error) {
+		defer c.pending.Done()
+		if fs.Dead() {
+			return
+		}
+		if err != nil {
+			c.fail("save group records", err)
+			return
+		}
+		c.check.Committed("records/h", n)
+	})
+}
+
 func (c *crash) allocate() (int64, bool) {
 	id, err := c.e.AllocateProducerID(context.Background())
 	if c.fs.Dead() || err != nil {
@@ -626,6 +653,15 @@ func (c *crash) verify() {
 		n, _ = strconv.ParseInt(string(v), 10, 64)
 	}
 	c.check.Fetched("group/g", n)
+	n = -1
+	records := c.e.LoadGroupRecords("h")
+	if string(records[epochRecord]) != string(records[memberRecord]) {
+		c.fail("read group records", fmt.Errorf("saved together, came back apart: %q", records))
+	}
+	if v, ok := records[epochRecord]; ok {
+		n, _ = strconv.ParseInt(string(v), 10, 64)
+	}
+	c.check.Fetched("records/h", n)
 	c.verifyTransactions()
 	// Whoever was in flight retries, and must end up in the log exactly once.
 	for _, p := range c.producers {
