@@ -208,7 +208,7 @@ func (w *walker) length(width int) int {
 
 func (w *walker) uvarint() uint32 {
 	n, used := binary.Uvarint(w.b)
-	if used <= 0 || n > 1<<31-1 {
+	if used <= 0 || used > 5 || n > 1<<31-1 { // Kafka reads five bytes at most
 		w.bad = true
 		return 0
 	}

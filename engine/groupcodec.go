@@ -49,8 +49,9 @@ func offsetValueBytes(c CommittedOffset) []byte {
 
 // fields reads big-endian fields and remembers the first failure.
 type fields struct {
-	b   []byte
-	bad bool
+	b       []byte
+	bad     bool
+	compact bool // counts are varints, and tagged fields follow each struct
 }
 
 func (f *fields) take(n int) []byte {
@@ -74,6 +75,60 @@ func (f *fields) str() string {
 		return ""
 	}
 	return string(f.take(n))
+}
+
+func (f *fields) i8() int8 { return int8(f.take(1)[0]) }
+
+func (f *fields) uvarint() uint64 {
+	n, used := binary.Uvarint(f.b)
+	if used <= 0 {
+		f.bad, f.b = true, nil
+		return 0
+	}
+	f.b = f.b[used:]
+	return n
+}
+
+// count reads how many elements follow, 0 for null. None takes less than a byte.
+func (f *fields) count() int {
+	var n int64
+	if f.compact {
+		n = int64(min(f.uvarint(), math.MaxInt32)) - 1
+	} else {
+		n = int64(f.i32())
+	}
+	if n > int64(len(f.b)) {
+		f.bad, f.b = true, nil
+		return 0
+	}
+	return max(int(n), 0)
+}
+
+func (f *fields) text() string {
+	if !f.compact {
+		return f.str()
+	}
+	return string(f.take(f.count()))
+}
+
+// tags reads the tagged fields at the end of a struct; nil steps over them.
+func (f *fields) tags(see func(key uint64, value *fields)) {
+	if !f.compact {
+		return
+	}
+	n := f.uvarint()
+	if n > uint64(len(f.b)) {
+		f.bad, f.b = true, nil
+		return
+	}
+	for range n {
+		key, size := f.uvarint(), f.uvarint()
+		v := fields{b: f.take(int(min(size, math.MaxInt32)))}
+		if see != nil && !f.bad {
+			see(key, &v)
+			f.bad = f.bad || v.bad
+		}
+	}
 }
 
 // groupKey is a decoded key of __consumer_offsets.

@@ -71,24 +71,38 @@ func transactionValueBytes(s txn.Snapshot) []byte {
 	return v.AppendTo(nil)
 }
 
+// decodeTransactionValue reads a state. kmsg would loop as often as a count says, whatever there is to read.
 func decodeTransactionValue(id string, b []byte) (txn.Snapshot, error) {
-	v := kmsg.NewTxnMetadataValue()
-	if err := v.ReadFrom(b); err != nil {
-		return txn.Snapshot{}, fmt.Errorf("state of transactional id %q: %w", id, err)
-	}
+	f := fields{b: b}
+	version := f.i16()
+	f.compact = version == txnValueVersion
 	s := txn.Snapshot{
-		ID: id, Producer: txn.Producer{ID: v.ProducerID, Epoch: v.ProducerEpoch}, LastEpoch: -1,
-		PreviousID: v.PreviousProducerID, NextID: v.NextProducerID, Timeout: time.Duration(v.TimeoutMillis) * time.Millisecond,
-		State: txn.State(v.State), Started: fromMillis(v.StartTimestamp), Updated: fromMillis(v.LastUpdateTimestamp),
-		Bumps: v.ClientTransactionVersion >= txnVersionBumps,
+		ID: id, Producer: txn.Producer{ID: f.i64(), Epoch: f.i16()}, LastEpoch: -1, PreviousID: -1, NextID: -1,
+		Timeout: time.Duration(f.i32()) * time.Millisecond, State: txn.State(f.i8()),
 	}
-	if s.State > txn.CompleteAbort {
-		return s, fmt.Errorf("state of transactional id %q: state %d; a newer build wrote it?", id, v.State)
-	}
-	for _, t := range v.Topics {
-		for _, p := range t.Partitions {
-			s.Partitions = append(s.Partitions, txn.Partition{Topic: t.Topic, Index: p})
+	for range f.count() {
+		topic := f.text()
+		for range f.count() {
+			s.Partitions = append(s.Partitions, txn.Partition{Topic: topic, Index: f.i32()})
 		}
+		f.tags(nil)
+	}
+	s.Updated, s.Started = fromMillis(f.i64()), fromMillis(f.i64())
+	f.tags(func(key uint64, v *fields) {
+		switch key {
+		case 0:
+			s.PreviousID = v.i64()
+		case 1:
+			s.NextID = v.i64()
+		case 2:
+			s.Bumps = v.i16() >= txnVersionBumps
+		}
+	})
+	switch {
+	case version < 0 || version > txnValueVersion || s.State > txn.CompleteAbort:
+		return s, fmt.Errorf("state of transactional id %q: version %d, state %d; a newer build wrote it?", id, version, s.State)
+	case f.bad || len(f.b) != 0:
+		return s, fmt.Errorf("state of transactional id %q: it is cut or damaged", id)
 	}
 	return s, nil
 }
