@@ -28,6 +28,7 @@ const (
 	ClusterTool        = "org.apache.kafka.tools.ClusterTool"
 	VerifiableProducer = "org.apache.kafka.tools.VerifiableProducer"
 	VerifiableConsumer = "org.apache.kafka.tools.VerifiableConsumer"
+	Transactions       = "org.apache.kafka.tools.TransactionsCommand"
 	ProducerPerf       = "org.apache.kafka.tools.ProducerPerformance"
 	ConsumerPerf       = "org.apache.kafka.tools.ConsumerPerformance"
 )

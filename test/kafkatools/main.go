@@ -55,6 +55,7 @@ var checks = []check{
 	{"kafka-configs: brokers", configsBroker},
 	{"kafka-get-offsets and kafka-delete-records", offsets},
 	{"kafka-verifiable-producer and -consumer", verifiable},
+	{"kafka-transactions: perf test in transactions, list, describe, describe-producers, find-hanging", transactions},
 	{"kafka-producer-perf-test and kafka-consumer-perf-test", perf},
 	{"kafka-broker-api-versions, -features, -log-dirs, -metadata-quorum, -cluster, -groups", clusterWide},
 }
