@@ -33,7 +33,9 @@ func (t *Telemetry) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	b.clientMetrics.collect(s, t.clients)
-	t.collectTopics(s, b, now)
+	txns := undecided(b.engine.OpenTransactions(), now)
+	t.collectTransactions(s, b, now)
+	t.collectTopics(s, b, now, txns)
 	t.collectBroker(s, b)
 	t.collectEngine(s, b.engine.Stats(), now)
 	b.groups.collect(ch)
@@ -85,7 +87,7 @@ func (t *Telemetry) collectStore(s sink) {
 	s <- t.cold.metric(d.coldSeconds, store)
 }
 
-func (t *Telemetry) collectTopics(s sink, b *Broker, now time.Time) {
+func (t *Telemetry) collectTopics(s sink, b *Broker, now time.Time, txns map[string]*topicTxns) {
 	topics := b.engine.Topics()
 	for i, topic := range topics {
 		if i >= maxTopicSeries {
@@ -113,12 +115,21 @@ func (t *Telemetry) collectTopics(s sink, b *Broker, now time.Time) {
 		s.counter(d.produces, float64(m.produceRequests.Load()), m.name)
 		s.gauge(d.producers, float64(m.producing(now)), m.name)
 		s <- m.endToEnd.metric(d.endToEnd, m.name)
+		if m.name != otherName {
+			txns[m.name].collect(s, d, m.name)
+			delete(txns, m.name)
+		}
 		m.mu.Lock()
 		for code, n := range m.errors {
 			s.counter(d.produceErrors, float64(n), m.name, codeName(code))
 		}
 		m.mu.Unlock()
 	}
+	rest := &topicTxns{}
+	for _, x := range txns {
+		rest.add(x)
+	}
+	rest.collect(s, d, otherName)
 }
 
 func (t *Telemetry) collectBroker(s sink, b *Broker) {

@@ -62,6 +62,8 @@ type descs struct {
 	requests, requestErrors, requestSeconds                            *prometheus.Desc
 	messagesIn, bytesIn, bytesOut, produces, produceErrors             *prometheus.Desc
 	producers, endToEnd                                                *prometheus.Desc
+	txnsOpen, txnsEnded, txnOldest                                     *prometheus.Desc
+	topicTxnsOpen, topicTxnOldest, topicTxnHeld                        *prometheus.Desc
 	throttled                                                          *prometheus.Desc
 	flushSeconds, flushBytes, queueDepth, localBytes, pressure         *prometheus.Desc
 	indexLag, logFailed, partitions, objects, refused, sessions        *prometheus.Desc
@@ -92,6 +94,12 @@ func newDescs(broker string) *descs {
 		produceErrors:  d("topic_produce_errors_total", "Partitions of Produce requests answered with an error.", "topic", "code"),
 		producers:      d("topic_producers", "Connections that produced in the last 60 s.", "topic"),
 		endToEnd:       d("topic_end_to_end_seconds", "From a record's CreateTime to its fetch at the tail.", "topic"),
+		txnsOpen:       d("transactions_open", "Transactions that are open at the coordinator."),
+		txnsEnded:      d("transactions_ended_total", "Transactions that ended.", "outcome"),
+		txnOldest:      d("transaction_open_seconds", "Time the longest open transactions have been open.", "transactional_id"),
+		topicTxnsOpen:  d("topic_open_transactions", "Transactions with undecided records in the topic's partitions.", "topic"),
+		topicTxnOldest: d("topic_transaction_oldest_seconds", "Age of the oldest undecided record in the topic; 0 when there is none.", "topic"),
+		topicTxnHeld:   d("topic_transaction_held_messages", "Offsets that undecided transactions hide from readers of committed records.", "topic"),
 		throttled:      d("client_throttle_seconds_total", "Time clients were told to wait.", "client", "reason"),
 		flushSeconds:   d("flush_seconds", "Duration of a log flush."),
 		flushBytes:     d("flush_bytes", "Bytes of a log flush."),

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -315,6 +317,44 @@ func TestTransactions_FetchWaitsForTheEnd(t *testing.T) {
 	wants(t, "produce", c.produce(9, "t", 0, "z"), nil)
 	if got := ask[*kmsg.ListOffsetsResponse](h, list, 7).Topics[0].Partitions[0].Offset; got != 2 {
 		t.Errorf("the end for readers of committed records is %d, want 2", got)
+	}
+}
+
+func TestTransactions_Telemetry(t *testing.T) {
+	var ahead atomic.Int64
+	h := start(t, func(o *Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		o.Telemetry.o.Now = o.Now
+	})
+	h.create("t", 1, nil)
+	h.create("quiet", 1, nil)
+	c := h.transactional("a\xff", 4)
+	wants(t, "add", c.add(3, "t", 0)[0], nil)
+	wants(t, "produce", c.produce(9, "t", 0, "x", "y"), nil)
+	ahead.Store(int64(time.Minute))
+	text := scrape(t, h.telemetry)
+	for _, line := range []string{
+		`streamkeeper_broker_transactions_open{broker="0"} 1`,
+		`streamkeeper_broker_topic_open_transactions{broker="0",topic="t"} 1`,
+		`streamkeeper_broker_topic_transaction_held_messages{broker="0",topic="t"} 2`,
+		`streamkeeper_broker_topic_open_transactions{broker="0",topic="quiet"} 0`,
+		`streamkeeper_broker_transaction_open_seconds{broker="0",transactional_id="\"a\\xff\""} 6`,
+		`streamkeeper_broker_topic_transaction_oldest_seconds{broker="0",topic="t"} 6`,
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("there is no %s", line)
+		}
+	}
+	wants(t, "end", c.end(3, true), nil)
+	text = scrape(t, h.telemetry)
+	for _, line := range []string{
+		`streamkeeper_broker_transactions_open{broker="0"} 0`,
+		`streamkeeper_broker_transactions_ended_total{broker="0",outcome="committed"} 1`,
+		`streamkeeper_broker_topic_transaction_held_messages{broker="0",topic="t"} 0`,
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("after the end there is no %s", line)
+		}
 	}
 }
 

@@ -265,7 +265,7 @@ func TestTransaction_LateRecordsOpenNothing(t *testing.T) {
 		t.Errorf("after the end: %+v", a)
 	}
 	old := *c
-	c = newTxnClient(t, e, "c")
+	newTxnClient(t, e, "c")
 	if a := old.send(t0p, 1, 1); !errors.Is(a.Err, txn.ProducerFenced) {
 		t.Errorf("a fenced client: %+v", a)
 	}
