@@ -157,6 +157,8 @@ func (g *Consumer) Deletable() Code {
 		return GroupIDNotFound
 	case len(g.members) > 0:
 		return NonEmptyGroup
+	case len(g.saves) > 0:
+		return CoordinatorNotAvailable // who deletes now would not see what is being stored
 	}
 	return None
 }

@@ -19,6 +19,7 @@ const (
 	ConsumerGroups     = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 	Groups             = "org.apache.kafka.tools.GroupsCommand"
 	Configs            = "org.apache.kafka.tools.ConfigCommand"
+	ClientMetrics      = "org.apache.kafka.tools.ClientMetricsCommand"
 	GetOffsets         = "org.apache.kafka.tools.GetOffsetShell"
 	DeleteRecords      = "org.apache.kafka.tools.DeleteRecordsCommand"
 	LogDirs            = "org.apache.kafka.tools.LogDirsCommand"

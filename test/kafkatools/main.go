@@ -53,6 +53,7 @@ var checks = []check{
 	{"kafka-consumer-groups and kafka-configs: a group of the KIP-848 protocol", groupsNextGen},
 	{"kafka-configs: topics", configsTopic},
 	{"kafka-configs: brokers", configsBroker},
+	{"kafka-client-metrics: alter, list, describe, delete", clientMetrics},
 	{"kafka-get-offsets and kafka-delete-records", offsets},
 	{"kafka-verifiable-producer and -consumer", verifiable},
 	{"kafka-transactions: perf test in transactions, list, describe, describe-producers, find-hanging", transactions},
