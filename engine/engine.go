@@ -145,6 +145,7 @@ func (e *Engine) startWorkers() {
 	e.stop = cancel
 	e.indexer.Go(e.indexLoop)
 	e.workers.Go(func() { e.maintain(ctx) })
+	e.workers.Go(func() { e.compactLoop(ctx) })
 	e.workers.Go(func() { e.runTier(ctx) })
 	e.workers.Go(func() { e.tendTransactions(ctx) })
 	if e.o.Log.Flush == FlushInterval {

@@ -46,6 +46,7 @@ type TierOptions struct {
 	HardLocalBytes int64         // appends are refused at this size; 0 = 2 × LocalBytes
 	SliceBytes     int64         // size of a cold-read slice; 0 = the tier's default
 	PoolBytes      int64         // memory for cold-read slices; 0 = the tier's default
+	CompactEvery   time.Duration // how often compacted topics are looked at; 0 = 30 s
 	ManifestEvery  time.Duration // how often the store is told what it holds; 0 = the tier's default
 	RewriteEvery   time.Duration // how often the store is tidied up; 0 = the tier's default
 	RewriteFan     int           // how many objects with runs of one length are merged; 0 = the tier's default
@@ -90,6 +91,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Log.Flush, FlushFsync)
 	setDefault(&o.Log.FlushInterval, time.Second)
 	setDefault(&o.Tier.OffloadAfter, time.Minute)
+	setDefault(&o.Tier.CompactEvery, 30*time.Second)
 	setDefault(&o.Tier.LocalBytes, 1<<30)
 	setDefault(&o.Tier.HardLocalBytes, 2*o.Tier.LocalBytes)
 	switch o.Log.Flush {

@@ -24,10 +24,14 @@ type topicState struct {
 
 // topicConf are the configs the engine acts on, topic over cluster over default.
 type topicConf struct {
-	appendTime     bool
-	deletes        bool // cleanup.policy contains delete
-	retentionMs    int64
-	retentionBytes int64
+	appendTime bool
+	deletes    bool // cleanup.policy contains delete
+	compacts   bool // … or compact
+	dirtyRatio float64
+	// In milliseconds.
+	deleteRetentionMs, minCompactionLagMs, maxCompactionLagMs int64
+	retentionMs                                               int64
+	retentionBytes                                            int64
 }
 
 func resolve(t *meta.Topic, broker map[string]string) *topicConf {
@@ -47,11 +51,24 @@ func resolve(t *meta.Topic, broker map[string]string) *topicConf {
 		}
 		return n
 	}
+	ratio := func(s string) float64 {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return 1
+		}
+		return f
+	}
 	return &topicConf{
-		appendTime:     get("message.timestamp.type", "log.message.timestamp.type", "CreateTime") == "LogAppendTime",
-		deletes:        strings.Contains(get("cleanup.policy", "log.cleanup.policy", "delete"), "delete"),
-		retentionMs:    number(get("retention.ms", "log.retention.ms", "604800000")),
-		retentionBytes: number(get("retention.bytes", "log.retention.bytes", "-1")),
+		appendTime: get("message.timestamp.type", "log.message.timestamp.type", "CreateTime") == "LogAppendTime",
+		deletes:    strings.Contains(get("cleanup.policy", "log.cleanup.policy", "delete"), "delete"),
+		compacts:   strings.Contains(get("cleanup.policy", "log.cleanup.policy", "delete"), "compact"),
+		dirtyRatio: ratio(get("min.cleanable.dirty.ratio", "", "0.5")),
+
+		deleteRetentionMs:  number(get("delete.retention.ms", "", "86400000")),
+		minCompactionLagMs: number(get("min.compaction.lag.ms", "", "0")),
+		maxCompactionLagMs: number(get("max.compaction.lag.ms", "", "9223372036854775807")),
+		retentionMs:        number(get("retention.ms", "log.retention.ms", "604800000")),
+		retentionBytes:     number(get("retention.bytes", "log.retention.bytes", "-1")),
 	}
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +29,7 @@ const (
 type rewriter struct {
 	t       *Tier
 	skip    map[ObjectID]time.Time // not before then; only run uses it
+	busy    sync.Mutex             // held by whoever moves rows, and for next
 	next    time.Time              // when the rate allows the next byte
 	objects atomic.Int64
 	bytes   atomic.Int64
@@ -74,7 +78,9 @@ func (w *rewriter) round(ctx context.Context) bool {
 	if len(ids) == 0 {
 		return false
 	}
+	w.busy.Lock()
 	err := w.rewrite(ctx, ids)
+	w.busy.Unlock()
 	now := w.t.o.Clock.Now()
 	switch bad, damaged := errors.AsType[*sourceError](err); {
 	case err == nil:
@@ -124,7 +130,7 @@ func (w *rewriter) rewrite(ctx context.Context, ids []ObjectID) error {
 		}
 		gain = true
 		c := &sources{ctx: ctx, w: w, runs: runs, parts: parts, open: map[ObjectID]*blocks{}, objects: held}
-		if err := w.output(ctx, c, rows, from, to); err != nil {
+		if err := w.output(ctx, c, slices.Collect(maps.Keys(held)), rows, from, to); err != nil {
 			return err
 		}
 		if to == math.MaxUint32 {
@@ -179,7 +185,7 @@ func joined(rows []Row) (runs []Run, parts [][]Row) {
 
 // output makes one object by the commit protocol and destroys the sources it
 // emptied.
-func (w *rewriter) output(ctx context.Context, c *sources, rows []Row, from, to uint32) error {
+func (w *rewriter) output(ctx context.Context, c object.Content, ids []ObjectID, rows []Row, from, to uint32) error {
 	t, began := w.t, w.t.o.Clock.Now()
 	plan, err := object.NewPlan(object.Info{
 		ID: t.newID(), Cluster: t.o.ClusterID, Node: t.o.NodeID, Created: began.UnixMilli(), Block: int32(t.o.SliceBytes),
@@ -192,10 +198,6 @@ func (w *rewriter) output(ctx context.Context, c *sources, rows []Row, from, to 
 	if err != nil {
 		t.state.abandon(f.ID)
 		return err
-	}
-	ids := make([]ObjectID, 0, len(c.objects))
-	for id := range c.objects {
-		ids = append(ids, id)
 	}
 	moves := t.state.moves(ids, from, to)
 	if err := t.journal(ctx, rewriteRecord(f.ID, notBefore, moves, plan.EncodedFooter())); err != nil {

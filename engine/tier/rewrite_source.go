@@ -60,6 +60,9 @@ func (r *joinedRun) Read(p []byte) (int, error) {
 	row := r.left[0]
 	b := r.c.open[row.Object]
 	if b == nil {
+		if len(r.c.open) >= mostSources { // of a stream: it is read object by object
+			clear(r.c.open)
+		}
 		b = &blocks{c: r.c, o: r.c.objects[row.Object], at: -1}
 		r.c.open[row.Object] = b
 	}

@@ -1,0 +1,160 @@
+package tier
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/batch"
+)
+
+// cleanBytes bounds what one object of a cleaned stream is made from, and thereby
+// the memory of cleaning; a longer run is cleaned by itself.
+const cleanBytes = 32 << 20
+
+// ErrBusy means that the store fails or has something better to do.
+var ErrBusy = fmt.Errorf("%w: tidying up waits", ErrStorage)
+
+// Clean rewrites runs of one stream from offset from on, as far as they end at or
+// before before, and returns the offset to go on from. keep returns what is to
+// stay of a batch: the batch itself, a smaller one with the same base and last
+// offset, or nil. The last batch of a run always stays, without records if need
+// be, so that each offset has a batch at or after it. Topic compaction calls it
+// until it reaches before.
+func (t *Tier) Clean(ctx context.Context, stream uint32, from, before int64, keep func(batch.Header) ([]byte, error)) (next int64, err error) {
+	w := t.rewriter
+	w.busy.Lock()
+	defer w.busy.Unlock()
+	if !w.allowed() {
+		return from, ErrBusy
+	}
+	rows, next, err := w.gatherStream(stream, from, before)
+	if err != nil || len(rows) == 0 {
+		return next, err
+	}
+	held := map[ObjectID]Object{}
+	defer func() {
+		for id := range held {
+			t.state.release(id)
+		}
+	}()
+	var ids []ObjectID
+	for _, r := range rows {
+		if _, ok := held[r.Object]; ok {
+			continue
+		}
+		o, ok, err := t.o.Index.Object(r.Object)
+		if err != nil || !ok || !t.state.acquire(r.Object) {
+			return from, fmt.Errorf("%w: object %s is gone: %w", ErrStorage, objectName(r.Object), err)
+		}
+		held[r.Object] = o
+		ids = append(ids, r.Object)
+	}
+	runs, parts := joined(rows)
+	in := &sources{ctx: ctx, w: w, runs: runs, parts: parts, open: map[ObjectID]*blocks{}, objects: held}
+	c := cleaned{runs: make([]Run, len(runs)), data: make([][]byte, len(runs))}
+	changed := false
+	for i, r := range runs {
+		b, smaller, err := cleanRun(in, i, keep)
+		if err != nil {
+			return from, err
+		}
+		r.Bytes = int64(len(b))
+		c.runs[i], c.data[i] = r, b
+		changed = changed || smaller
+	}
+	if !changed && len(runs) == len(rows) {
+		return next, nil // clean already
+	}
+	return next, w.output(ctx, &c, ids, rows, stream, stream)
+}
+
+// gatherStream returns rows of a stream whose objects hold no other rows of it,
+// since a rewrite takes all of a stream's rows of an object.
+func (w *rewriter) gatherStream(stream uint32, from, before int64) (rows []Row, next int64, err error) {
+	next = from
+	size := int64(0)
+	others, done := map[ObjectID]bool{}, false
+	err = w.t.o.Index.Scan(stream, func(r Row) bool {
+		switch {
+		case r.Stream != stream:
+			return false
+		case r.Next <= from:
+			others[r.Object] = true
+		case done || r.Next > before || len(rows) > 0 && size+r.Bytes > cleanBytes:
+			done = true
+			others[r.Object] = true
+		default:
+			rows = append(rows, r)
+			size += r.Bytes
+			next = r.Next
+		}
+		return true
+	})
+	if err != nil {
+		return nil, from, w.t.failJournal(fmt.Errorf("scanning the index: %w", err))
+	}
+	if len(rows) == 0 {
+		return nil, before, nil
+	}
+	whole := rows[:0]
+	for _, r := range rows {
+		if !others[r.Object] {
+			whole = append(whole, r)
+		}
+	}
+	return whole, next, nil
+}
+
+// cleanRun reads a run and returns what is kept of it.
+func cleanRun(in *sources, i int, keep func(batch.Header) ([]byte, error)) (out []byte, smaller bool, err error) {
+	r, err := in.ReadRun(i)
+	if err != nil {
+		return nil, false, err
+	}
+	var header [batch.HeaderSize]byte
+	for left := in.runs[i].Bytes; left > 0; {
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			return nil, false, fmt.Errorf("reading a run: %w", err)
+		}
+		size := int64(batch.Header(header[:]).Size())
+		if size < batch.HeaderSize || size > left {
+			return nil, false, fmt.Errorf("%w: a batch of %d bytes in %d", ErrCorrupt, size, left)
+		}
+		raw := make([]byte, size)
+		copy(raw, header[:])
+		if _, err := io.ReadFull(r, raw[batch.HeaderSize:]); err != nil {
+			return nil, false, fmt.Errorf("reading a run: %w", err)
+		}
+		left -= size
+		h := batch.Header(raw)
+		if h.ComputeCRC() != h.CRC() {
+			return nil, false, fmt.Errorf("%w: the batch at offset %d", ErrCorrupt, h.BaseOffset())
+		}
+		kept, err := keep(h)
+		if err == nil && kept == nil && left == 0 {
+			kept, err = batch.Rebuild(h, nil, batch.NoHorizon)
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		smaller = smaller || !bytes.Equal(kept, raw)
+		out = append(out, kept...)
+	}
+	return out, smaller, r.Close()
+}
+
+// cleaned is the content of a cleaned object, in memory.
+type cleaned struct {
+	runs []Run
+	data [][]byte
+}
+
+// Runs implements object.Content.
+func (c *cleaned) Runs() []Run { return c.runs }
+
+// ReadRun implements object.Content.
+func (c *cleaned) ReadRun(i int) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(c.data[i])), nil
+}
