@@ -410,7 +410,7 @@ func TestRestart_MembersSurvive(t *testing.T) {
 	l := newGroupLab(t, quick)
 	l.topic("t", 2)
 	l.produce("t", 2, 20)
-	c := l.consume("g", "t", kgo.ClientID("c"), kgo.SessionTimeout(8*time.Second), kgo.RebalanceTimeout(8*time.Second))
+	c := l.consume("g", "t", kgo.ClientID("c"), kgo.SessionTimeout(time.Minute), kgo.RebalanceTimeout(time.Minute))
 	l.eventually("it consumed and committed", func() bool { return c.received() == 20 && l.metrics()["backlog_messages{group=g}"] == 0 })
 	l.stop()
 	l.start()
