@@ -195,7 +195,7 @@ func kafkaUUID(id [16]byte) string { return base64.RawURLEncoding.EncodeToString
 // newInstanceID makes the id of a client that has none; Kafka keeps ids that begin with a dash, zero and one for itself.
 func newInstanceID() (id [16]byte) {
 	for {
-		rand.Read(id[:]) //nolint:errcheck // never fails
+		_, _ = rand.Read(id[:]) // never fails
 		id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 		if !strings.HasPrefix(kafkaUUID(id), "-") {
 			return id
