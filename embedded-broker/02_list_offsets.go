@@ -1,6 +1,6 @@
 package broker
 
-// ListOffsets, key 2, versions 0–10. Deviations: version 0 answers the first offset and the end, not one offset for
+// ListOffsets, key 2, versions 0–11. Deviations: version 0 answers the first offset and the end, not one offset for
 // each segment.
 
 import (
@@ -8,19 +8,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func listOffsetsAPI() api { return api{key: 2, min: 0, max: 10, handle: handleListOffsets} }
+func listOffsetsAPI() api { return api{key: 2, min: 0, max: 11, handle: handleListOffsets} }
 
 // The timestamps with a meaning of their own, and the version that brought them.
 const (
-	tsLatest      = -1
-	tsEarliest    = -2
-	tsMax         = -3 // 7
-	tsLocal       = -4 // 8
-	tsTiered      = -5 // 9
-	noOffset      = -1
-	tsMaxSince    = 7
-	tsLocalSince  = 8
-	tsTieredSince = 9
+	tsLatest       = -1
+	tsEarliest     = -2
+	tsMax          = -3 // 7
+	tsLocal        = -4 // 8
+	tsTiered       = -5 // 9
+	tsPending      = -6 // 11: the first offset that is not in the store yet (KIP-1023)
+	noOffset       = -1
+	tsMaxSince     = 7
+	tsLocalSince   = 8
+	tsTieredSince  = 9
+	tsPendingSince = 11
 
 	readCommitted = 1 // isolation level
 )
@@ -117,6 +119,8 @@ func (b *Broker) findOffset(version int16, part *engine.Partition, at int64, com
 			return end - 1, -1, known, nil
 		}
 		return noOffset, -1, -1, nil
+	case at == tsPending && version >= tsPendingSince:
+		return max(part.TieredEnd(), part.LogStart()), -1, known, nil
 	case at < 0:
 		return noOffset, -1, -1, errVersion
 	}

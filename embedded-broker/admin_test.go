@@ -206,11 +206,11 @@ func TestListOffsets(t *testing.T) {
 		{ts: -3, offset: 9, at: base.UnixMilli() + 9000, since: 7},
 		{ts: -4, offset: 0, at: -1, since: 8},
 		{ts: -5, offset: -1, at: -1, since: 9},
-		{ts: -6, offset: -1, at: -1, since: 11},
+		{ts: -6, offset: 0, at: -1, since: 11}, // nothing is in the store yet: all is pending
 		{ts: base.UnixMilli() + 4500, offset: 5, at: base.UnixMilli() + 5000},
 		{ts: base.UnixMilli() + 99_000, offset: -1, at: -1},
 	} {
-		for v := int16(1); v <= 10; v++ {
+		for v := int16(1); v <= 11; v++ {
 			req := kmsg.NewPtrListOffsetsRequest()
 			p := kmsg.NewListOffsetsRequestTopicPartition()
 			p.Timestamp = test.ts

@@ -60,11 +60,17 @@ func TestConsumeFromTheStore(t *testing.T) {
 		t.Error("nothing was counted as offloaded")
 	}
 	req := kmsg.NewPtrListOffsetsRequest()
-	tiered := kmsg.NewListOffsetsRequestTopicPartition()
-	tiered.Timestamp = tsTiered
-	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "t", Partitions: []kmsg.ListOffsetsRequestTopicPartition{tiered}}}
-	if got := ask[*kmsg.ListOffsetsResponse](h, req, 9).Topics[0].Partitions[0]; got.ErrorCode != 0 || got.Offset < p.LocalStart()-1 {
-		t.Errorf("latest tiered offset %d, local start %d", got.Offset, p.LocalStart())
+	at := kmsg.NewListOffsetsRequestTopicPartition()
+	at.Timestamp = tsTiered
+	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "t", Partitions: []kmsg.ListOffsetsRequestTopicPartition{at}}}
+	tiered := ask[*kmsg.ListOffsetsResponse](h, req, 9).Topics[0].Partitions[0]
+	if tiered.ErrorCode != 0 || tiered.Offset < p.LocalStart()-1 {
+		t.Errorf("latest tiered offset %d, local start %d", tiered.Offset, p.LocalStart())
+	}
+	req.Topics[0].Partitions[0].Timestamp = tsPending
+	pending := ask[*kmsg.ListOffsetsResponse](h, req, 11).Topics[0].Partitions[0]
+	if pending.ErrorCode != 0 || pending.Offset <= tiered.Offset || pending.Offset > p.HighWatermark() {
+		t.Errorf("earliest pending offset %d, latest tiered %d, end %d", pending.Offset, tiered.Offset, p.HighWatermark())
 	}
 }
 
