@@ -54,9 +54,11 @@ func (p *Partition) append(b []byte, how appending, done func(Appended)) {
 		failed(done, fmt.Errorf("append to %s: %w", p.name(), ErrStorage))
 		return
 	}
-	if !how.internal && p.e.refusing() {
-		failed(done, ErrThrottled)
-		return
+	if !how.internal {
+		if err := p.room(); err != nil {
+			failed(done, err)
+			return
+		}
 	}
 	p.mu.Lock()
 	err := p.enqueue(b, how, done)

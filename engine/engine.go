@@ -33,6 +33,7 @@ type Engine struct {
 	closed   atomic.Bool
 	failed   atomic.Bool
 	pressure atomic.Int32 // rung of the ladder
+	relief   atomic.Pointer[chan struct{}]
 	inside   atomic.Int64 // calls in progress; Close waits for them
 	left     chan struct{}
 

@@ -25,6 +25,7 @@ var (
 	ErrCoordinatorFenced      = errors.New("a newer coordinator ended a transaction of this producer")
 	ErrUnknownProducerID      = errors.New("unknown producer id")
 	ErrThrottled              = errors.New("local log is full until the object store takes more")
+	ErrFailFast               = fmt.Errorf("backpressure=fail_fast: the %w", ErrThrottled)
 	ErrClosed                 = errors.New("engine is closed")
 	ErrUnsupported            = errors.New("not supported")
 	ErrCorruptBatch           = batch.ErrCorrupt

@@ -25,6 +25,7 @@ type topicState struct {
 // topicConf are the configs the engine acts on, topic over cluster over default.
 type topicConf struct {
 	appendTime bool
+	failFast   bool // backpressure=fail_fast
 	deletes    bool // cleanup.policy contains delete
 	compacts   bool // … or compact
 	dirtyRatio float64
@@ -60,6 +61,7 @@ func resolve(t *meta.Topic, broker map[string]string) *topicConf {
 	}
 	return &topicConf{
 		appendTime: get("message.timestamp.type", "log.message.timestamp.type", "CreateTime") == "LogAppendTime",
+		failFast:   get(BackpressureConfig, "", "") == FailFast,
 		deletes:    strings.Contains(get("cleanup.policy", "log.cleanup.policy", "delete"), "delete"),
 		compacts:   strings.Contains(get("cleanup.policy", "log.cleanup.policy", "delete"), "compact"),
 		dirtyRatio: ratio(get("min.cleanable.dirty.ratio", "", "0.5")),

@@ -75,6 +75,8 @@ var topicConfigs = table(
 	number("local.retention.ms", TypeLong, "-2", -2, "Accepted; the local log is a shared ring."),
 	number("local.retention.bytes", TypeLong, "-2", -2, "Accepted; the local log is a shared ring."),
 	ConfigDef{Name: "remote.storage.enable", Type: TypeBool, Default: "true", Allowed: []string{"true"}, Doc: "Every topic tiers."},
+	// Our own: Kafka's brokers never wait for an object store.
+	choice("backpressure", "throttle", []string{"throttle", "fail_fast"}, "What producers meet while the local log is full because the object store takes too little: throttle slows them down and makes them wait, fail_fast refuses at once where throttle would begin to slow."),
 	ConfigDef{Name: "preallocate", Type: TypeBool, Default: "false", Doc: "Accepted; unused."},
 	ConfigDef{Name: "unclean.leader.election.enable", Type: TypeBool, Default: "false", Doc: "Accepted; unused."},
 	ConfigDef{Name: "leader.replication.throttled.replicas", Type: TypeList, Doc: "Accepted; unused."},
