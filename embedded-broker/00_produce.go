@@ -34,7 +34,10 @@ type produceCall struct {
 	parts           []*producePart
 	waiting         atomic.Int32
 	enqueued        time.Time
+	timeout         time.Duration
+	waited          time.Duration // for room in the local log
 	throttle        int32
+	slowed          bool // names a topic whose producers are slowed down while the log is full
 	failed          atomic.Bool
 }
 
@@ -72,12 +75,14 @@ func handleProduce(b *Broker, r *request, reply func(kmsg.Response)) {
 	c.b, c.r, c.reply = b, r, reply
 	c.throttle = b.throttleMillis() // asked here: the engine is not called from its own goroutines
 	c.failed.Store(false)
+	c.waited, c.slowed = 0, false
 	err := c.parse(r.raw)
 	if err != nil {
 		r.conn.close(connLocal, err.Error())
 		reply(nil)
 		return
 	}
+	c.waitForRoom()
 	c.waiting.Store(1)
 	for i := range c.topics {
 		c.start(&c.topics[i])
@@ -94,7 +99,7 @@ func (c *produceCall) parse(b []byte) error {
 		c.transactionalID = string(d.bytes(2)) // no allocation when it is empty
 	}
 	c.acks = d.int16()
-	d.int32() // timeout: an append never waits for others
+	c.timeout = time.Duration(d.int32()) * time.Millisecond
 	n := d.array(3)
 	if n > maxParts {
 		return fmt.Errorf("produce version %d: more than %d topics", c.version, maxParts)
@@ -177,6 +182,9 @@ func (c *produceCall) start(t *produceTopic) {
 	if code == 0 && topic.Internal {
 		code = codeInvalidTopic
 	}
+	if c.throttle > 0 && code == 0 && !failsFast(topic) {
+		c.slowed = true
+	}
 	if measuring && t.metrics != nil && code == 0 {
 		t.metrics.produceRequests.Add(1)
 		t.metrics.producer(c.r.conn, c.r.received)
@@ -205,7 +213,10 @@ func (p *producePart) appended(a engine.Appended) {
 	if a.Err != nil {
 		p.fail(codeOf(a.Err), a.Err.Error())
 		if errors.Is(a.Err, engine.ErrThrottled) {
-			p.call.b.cached.asked.Store(0) // look again before the next request
+			p.call.b.telemetry.noRoom(a.Err)
+			if p.call.throttle == 0 {
+				p.call.b.cached.asked.Store(0) // look again before the next request
+			}
 		}
 	} else {
 		p.base, p.appTime, p.start = a.BaseOffset, a.LogAppendTime, a.LogStart
@@ -224,8 +235,11 @@ func (c *produceCall) finishOne() {
 	}
 	r, reply := c.r, c.reply
 	t := c.b.telemetry
-	t.phase(keyProduce, phaseAppend, c.enqueued.Sub(r.begun))
+	t.phase(keyProduce, phaseAppend, c.enqueued.Sub(r.begun)-c.waited)
 	t.phase(keyProduce, phaseSync, time.Since(c.enqueued))
+	if !c.slowed {
+		c.throttle = 0 // who would rather drop records than wait is not made to wait
+	}
 	if c.throttle > 0 {
 		d := time.Duration(c.throttle) * time.Millisecond
 		r.conn.mute(d)

@@ -59,11 +59,13 @@ type Broker struct {
 	cached        settingsCache
 	epoch         epochCache
 	cold          coldWaits
+	waiting       account // bytes of Produce requests that wait for room in the local log
 
-	ctx     context.Context // ends with the broker
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	closing sync.Once
+	stopping chan struct{}   // closed when Close begins
+	ctx      context.Context // ends with the broker
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+	closing  sync.Once
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -112,7 +114,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", o.Listen, err)
 	}
-	b := &Broker{o: o, limits: o.limits, engine: o.Engine, telemetry: o.Telemetry, log: o.Logger, now: o.Now, listener: l}
+	b := &Broker{o: o, limits: o.limits, engine: o.Engine, telemetry: o.Telemetry, log: o.Logger, now: o.Now, listener: l, stopping: make(chan struct{})}
 	if err := b.advertise(); err != nil {
 		l.Close()
 		return nil, err
@@ -163,6 +165,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	var err error
 	b.closing.Do(func() {
 		b.telemetry.shutdownRequested()
+		close(b.stopping)
 		err = b.listener.Close()
 		b.groups.close() // answers those who wait for a rebalance, or draining would wait for them
 		b.conns.drain(ctx)

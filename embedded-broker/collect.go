@@ -27,6 +27,7 @@ func (t *Telemetry) Collect(ch chan<- prometheus.Metric) {
 	s <- t.flushTime.metric(d.flushSeconds)
 	s <- t.flushSize.metric(d.flushBytes)
 	t.refusals.each(func(reason string, n float64) { s.counter(d.refused, n, reason) })
+	t.full.each(func(outcome string, n float64) { s.counter(d.full, n, outcome) })
 	t.throttles.each(func(k throttleKey, n float64) { s.counter(d.throttled, n, k.client, k.reason) })
 	t.pushes.each(func(code string, n float64) { s.counter(t.clients.pushes, n, code) })
 	if b == nil {

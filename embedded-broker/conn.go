@@ -40,6 +40,7 @@ type conn struct {
 	window   int        // bytes the next Fetch may be answered; of the reading goroutine
 	cutShort func()     // makes the Fetch being handled answer at once
 	muted    time.Time  // do not read before: the client was told to wait
+	inVain   int        // Produce requests in a row that waited for room and found none; of the reading goroutine
 	how      string     // connOpen until closed
 	reason   string
 	stop     bool // no more requests are read

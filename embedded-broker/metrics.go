@@ -65,7 +65,7 @@ type descs struct {
 	txnsOpen, txnsEnded, txnOldest                                     *prometheus.Desc
 	topicTxnsOpen, topicTxnOldest, topicTxnHeld                        *prometheus.Desc
 	throttled                                                          *prometheus.Desc
-	flushSeconds, flushBytes, queueDepth, localBytes, pressure         *prometheus.Desc
+	flushSeconds, flushBytes, queueDepth, localBytes, pressure, full   *prometheus.Desc
 	indexLag, logFailed, partitions, objects, refused, sessions        *prometheus.Desc
 	storeCalls, storeSeconds, probeFailures, probeAge                  *prometheus.Desc
 	uploads, uploadsAllowed, uploadOldest                              *prometheus.Desc
@@ -106,6 +106,7 @@ func newDescs(broker string) *descs {
 		queueDepth:     d("commit_queue_depth", "Batches appended and not durable yet."),
 		localBytes:     d("local_bytes", "Bytes of the local log.", "kind"),
 		pressure:       d("backpressure", "1 for the rung of the backpressure ladder in force.", "state"),
+		full:           d("backpressure_batches_total", "Record batches that met a full local log, by what became of them.", "outcome"),
 		indexLag:       d("index_lag_bytes", "Log bytes a restart would replay."),
 		logFailed:      d("log_failed", "1 after a failed flush, until a restart."),
 		partitions:     d("partitions", "Partitions of all topics."),

@@ -32,6 +32,7 @@ type Telemetry struct {
 	errors    *counts[errorKey]
 	throttles *counts[throttleKey]
 	refusals  *counts[string]
+	full      *counts[string] // batches that met a full local log, by what became of them
 	calls     *counts[callKey]
 	pushes    *counts[string] // of clients' metrics, by code
 	clients   *clientDescs
@@ -76,10 +77,14 @@ func NewTelemetry(o TelemetryOptions) *Telemetry {
 		errors:    newCounts(maxErrorSeries, errorKey{maxAPIKey - 1, codeUnknown}),
 		throttles: newCounts(maxClientSeries, throttleKey{otherName, "store"}),
 		refusals:  newCounts(8, otherName),
+		full:      newCounts(3, otherName),
 		pushes:    newCounts(16, otherName),
 		clients:   newClientDescs(strconv.Itoa(int(o.NodeID))),
 		calls:     newCounts(len(storeOps)*len(storeOutcomes)+16, callKey{"other", "other", false}),
 		cold:      newHistogram(latencyBuckets), flushTime: newHistogram(latencyBuckets), flushSize: newHistogram(sizeBuckets),
+	}
+	for _, outcome := range []string{fullWaited, fullRefused, fullFailedFast} {
+		t.full.add(outcome, 0)
 	}
 	at, stopped := readShutdown(o.Dir)
 	t.ring = newRing(o.Now, strconv.Itoa(int(o.NodeID)), coveredFrom(o.Dir, t.started, at))
