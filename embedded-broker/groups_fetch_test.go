@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/streamkeeper-io/streamkeeper/engine/group"
+	"github.com/streamkeeper-io/streamkeeper/test/alloctest"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -274,7 +275,9 @@ func FuzzDecodeGroup(f *testing.F) {
 	f.Add(encodeGroup(group.Snapshot{}))
 	f.Add(encodeGroup(group.Snapshot{ProtocolType: "consumer", Protocol: "range", Leader: "m", Members: []group.SnapshotMember{{ID: "m", SessionTimeout: time.Second}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := decodeGroup(b)
+		var s group.Snapshot
+		var err error
+		alloctest.Bound(t, len(b), 64, func() { s, err = decodeGroup(b) })
 		if err != nil {
 			return
 		}

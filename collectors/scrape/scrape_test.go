@@ -14,6 +14,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
+	"github.com/streamkeeper-io/streamkeeper/test/alloctest"
 )
 
 type memorySink struct{ samples []streamkeeper.Sample }
@@ -232,7 +233,11 @@ func FuzzParse(f *testing.F) {
 			contentType = "application/openmetrics-text; version=1.0.0"
 		}
 		p := parser{fixed: map[string]string{"cluster": "c"}, max: 100}
-		samples, err := p.round(body, contentType, time.Unix(1, 0))
+		var samples []streamkeeper.Sample
+		var err error
+		alloctest.Bound(t, len(body), 512, func() { // a series with its labels for a few bytes
+			samples, err = p.round(body, contentType, time.Unix(1, 0))
+		})
 		if err != nil {
 			return
 		}

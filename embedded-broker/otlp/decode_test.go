@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/streamkeeper-io/streamkeeper/test/alloctest"
 )
 
 // message builds protobuf by hand.
@@ -76,11 +78,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		points := 0
-		_ = Decode(b, func(p *Point) {
-			points++
-			if len(p.Name) > len(b) || p.Attributes.n > MaxAttributes || p.Resource.n > MaxAttributes {
-				t.Fatalf("%+v out of %d bytes", p, len(b))
-			}
+		alloctest.Bound(t, len(b), 0, func() { // everything aliases the payload
+			points = 0
+			_ = Decode(b, func(p *Point) {
+				points++
+				if len(p.Name) > len(b) || p.Attributes.n > MaxAttributes || p.Resource.n > MaxAttributes {
+					t.Fatalf("%+v out of %d bytes", p, len(b))
+				}
+			})
 		})
 		if points*9 > len(b) {
 			t.Fatalf("%d points out of %d bytes", points, len(b))

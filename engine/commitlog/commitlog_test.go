@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
+	"github.com/streamkeeper-io/streamkeeper/test/alloctest"
 )
 
 // sink collects what the log says.
@@ -495,7 +496,12 @@ func FuzzDecodeFrame(f *testing.F) {
 	f.Add(frame, uint64(9), uint64(100))
 	f.Add([]byte{}, uint64(0), uint64(0))
 	f.Fuzz(func(t *testing.T, b []byte, segment, lsn uint64) {
-		h, p, err := decodeFrame(b, segment, lsn)
+		b = bytes.Clone(b)
+		mend(b)
+		var h header
+		var p []byte
+		var err error
+		alloctest.Bound(t, len(b), 0, func() { h, p, err = decodeFrame(b, segment, lsn) })
 		if err == nil && (len(p) != int(h.length) || h.segment != segment || h.lsn != lsn) {
 			t.Fatal("decoded a frame that is not the one asked for")
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/test/alloctest"
 )
 
 func (s *modern) joining(id string, names ...string) HeartbeatRequest {
@@ -368,9 +370,13 @@ func FuzzRestoreConsumer(f *testing.F) {
 	f.Add([]byte{0, 0, 0xff, 0xff, 0xff, 0xff, 7}, []byte{}, []byte{0, 0, 0xff}, []byte{0, 0})
 	f.Fuzz(func(t *testing.T, member, current, target, epochs []byte) {
 		size := len(member) + len(current) + len(target) + len(epochs)
-		g, err := RestoreConsumer("g", epoch, modernOptions, newWorld(), map[string][]byte{
-			string(memberKey("g", "m")): member, string(currentKey("g", "m")): current,
-			string(targetKey("g", "m")): target, string(epochKey("g")): epochs,
+		var g *Consumer
+		var err error
+		alloctest.Bound(t, size, 256, func() { // a partition's row in a map for 4 bytes, and in the set of who holds what
+			g, err = RestoreConsumer("g", epoch, modernOptions, newWorld(), map[string][]byte{
+				string(memberKey("g", "m")): member, string(currentKey("g", "m")): current,
+				string(targetKey("g", "m")): target, string(epochKey("g")): epochs,
+			})
 		})
 		if err != nil {
 			return

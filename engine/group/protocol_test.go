@@ -1,6 +1,10 @@
 package group
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/streamkeeper-io/streamkeeper/test/alloctest"
+)
 
 func TestConsumerProtocol(t *testing.T) {
 	topics, err := SubscribedTopics(subscription("b", "a", "b"))
@@ -26,11 +30,15 @@ func FuzzConsumerProtocol(f *testing.F) {
 	f.Add(assignment("t", 1, 2))
 	f.Add([]byte{0, 0, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if topics, err := SubscribedTopics(b); err == nil && len(topics)*2 > len(b) {
-			t.Errorf("%d topics out of %d bytes", len(topics), len(b))
-		}
-		if tps, err := AssignedPartitions(b); err == nil && len(tps)*4 > len(b) {
-			t.Errorf("%d partitions out of %d bytes", len(tps), len(b))
-		}
+		alloctest.Bound(t, len(b), 16, func() { // a string for 2 bytes
+			if topics, err := SubscribedTopics(b); err == nil && len(topics)*2 > len(b) {
+				t.Errorf("%d topics out of %d bytes", len(topics), len(b))
+			}
+		})
+		alloctest.Bound(t, len(b), 24, func() { // a TopicPartition for 4 bytes
+			if tps, err := AssignedPartitions(b); err == nil && len(tps)*4 > len(b) {
+				t.Errorf("%d partitions out of %d bytes", len(tps), len(b))
+			}
+		})
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/object"
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/tiertest"
+	"github.com/streamkeeper-io/streamkeeper/test/alloctest"
 )
 
 // A later segment's object may be stored first, but it is committed after the
@@ -275,7 +276,9 @@ func FuzzDecodeRecord(f *testing.F) {
 		f.Add(rec)
 	}
 	f.Fuzz(func(t *testing.T, rec []byte) {
-		r, err := decodeRecord(rec)
+		var r record
+		var err error
+		alloctest.Bound(t, len(rec), 24, func() { r, err = decodeRecord(rec) }) // a chain for 2 bytes
 		if err != nil {
 			return
 		}
