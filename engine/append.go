@@ -27,10 +27,28 @@ func (p *Partition) Append(b []byte, acks int16, done func(Appended)) {
 	p.append(b, appending{acks: acks}, done)
 }
 
+// AppendLater is Append for one of several appends that share a write: the disk need not hear of it before Engine.Commit,
+// which must follow at once.
+func (p *Partition) AppendLater(b []byte, acks int16, done func(Appended)) {
+	p.append(b, appending{acks: acks, later: true}, done)
+}
+
+// Commit ends a series of AppendLater. With here the caller has nothing better to do: when the log is idle, the write, the
+// sync and every done callback run before Commit returns, on its goroutine. The caller must not hold a lock that a done
+// callback or a Watch wants.
+func (e *Engine) Commit(here bool) {
+	if e.enter() != nil {
+		return // closing: the log settles all it has
+	}
+	defer e.leave()
+	e.log.Commit(here)
+}
+
 // appending says how something is appended.
 type appending struct {
 	acks     int16
 	internal bool // passes the hard limit of the local log: refusing it would keep consumers from draining what fills it
+	later    bool // Engine.Commit follows
 	// admit is asked under the partition's lock, once it is known that b is no repetition and where it would go: what it
 	// sees of other locks stays true until b is in the log. Its error refuses b.
 	admit func() error
@@ -65,6 +83,9 @@ func (p *Partition) append(b []byte, how appending, done func(Appended)) {
 	p.mu.Unlock()
 	if err != nil {
 		failed(done, err)
+	}
+	if !how.later {
+		p.e.log.Commit(false)
 	}
 }
 
@@ -184,11 +205,14 @@ func (p *Partition) answerDuplicate(dup *index.Sequence, it item) error {
 	return nil
 }
 
-// settler is the log's sink: it turns settled items into answers. One goroutine of the log calls it.
-type settler struct{ e *Engine }
+// settler is the log's sink: it turns settled items into answers. It is called by one goroutine at a time.
+type settler struct {
+	e     *Engine
+	woken []watcher // scratch
+}
 
 // Written answers acks 0 and 1.
-func (s settler) Written(items []item) {
+func (s *settler) Written(items []item) {
 	for i := range items {
 		if it := &items[i]; it.early && it.done != nil {
 			it.done(it.res)
@@ -197,31 +221,36 @@ func (s settler) Written(items []item) {
 	}
 }
 
-// Durable makes records visible, then answers.
-func (s settler) Durable(items []item, err error) {
+// Durable makes records visible, then answers, then tells who watches: a reader of several partitions finds all of them.
+func (s *settler) Durable(items []item, err error) {
+	s.woken = s.woken[:0]
 	for i := range items {
 		it := &items[i]
 		if err != nil {
 			it.res = Appended{BaseOffset: -1, LogAppendTime: -1, Err: storageErr(err)}
 		} else if it.p != nil && it.next > 0 {
-			it.p.advance(it.next, it.maxTime, it.maxAt)
+			s.woken = it.p.advance(it.next, it.maxTime, it.maxAt, s.woken)
 		}
-		if it.done != nil {
+	}
+	for i := range items {
+		if it := &items[i]; it.done != nil {
 			it.done(it.res)
 		}
 	}
+	call(s.woken)
+	clear(s.woken)
 }
 
 // Sealed queues a segment for the index.
-func (s settler) Sealed(i commitlog.Info) { s.e.sealed.push(i) }
+func (s *settler) Sealed(i commitlog.Info) { s.e.sealed.push(i) }
 
 // Flushed reports a group commit.
-func (s settler) Flushed(f commitlog.Flush) {
+func (s *settler) Flushed(f commitlog.Flush) {
 	s.e.o.Observer.Flushed(Flush{Bytes: f.Bytes, Batches: f.Frames, Wait: f.Wait, Sync: f.Sync, Err: f.Err})
 }
 
 // Failed marks the node's log failed until a restart (I4).
-func (s settler) Failed(err error) {
+func (s *settler) Failed(err error) {
 	if s.e.failed.Swap(true) {
 		return
 	}

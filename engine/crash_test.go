@@ -361,7 +361,7 @@ func (c *crash) produce() {
 	}
 	fs := c.fs
 	c.pending.Add(1)
-	p.Append(b, acks, func(a engine.Appended) {
+	c.appendTo(p, b, acks, func(a engine.Appended) {
 		defer c.pending.Done()
 		visible := p.HighWatermark() > a.BaseOffset
 		if fs.Dead() {
@@ -376,6 +376,20 @@ func (c *crash) produce() {
 			c.check.Acked(key, a.BaseOffset, batch.Header(b))
 		}
 	})
+}
+
+// appendTo appends in each of the ways there are: handed over to the log, alone or with what follows, or written at once.
+func (c *crash) appendTo(p *engine.Partition, b []byte, acks int16, done func(engine.Appended)) {
+	switch c.serial % 4 {
+	case 0:
+		p.AppendLater(b, acks, done)
+		c.e.Commit(true)
+	case 1:
+		p.AppendLater(b, acks, done)
+		c.e.Commit(false)
+	default:
+		p.Append(b, acks, done)
+	}
 }
 
 // fail notes an error nobody has a right to while the disk works.
@@ -430,7 +444,7 @@ func (c *crash) send(p *producer) {
 	p.mu.Unlock()
 	key, fs := partKey(t, p.index), c.fs
 	c.pending.Add(1)
-	part.Append(b, -1, func(a engine.Appended) {
+	c.appendTo(part, b, -1, func(a engine.Appended) {
 		defer c.pending.Done()
 		if fs.Dead() {
 			return

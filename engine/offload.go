@@ -82,6 +82,7 @@ func (e *Engine) appendFrame(it item, f *commitlog.Frame) error {
 	}
 	e.log.Fill(&r, f)
 	r.Done()
+	e.log.Commit(false)
 	return nil
 }
 

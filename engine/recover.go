@@ -37,7 +37,7 @@ func (e *Engine) recover(clean uint64) (commitlog.Recovery, error) {
 		FS: e.o.FS, Dir: e.path("log"), SegmentBytes: e.o.Log.SegmentBytes, Mode: mode, Now: e.o.Clock.Now,
 		SegmentBase: uint64(uint32(e.epoch)) << 32, CacheBytes: e.o.CacheBytes,
 		Live: live, ReplayFrom: e.index.Watermark(), Replay: e.replay, CleanEnd: clean,
-	}, settler{e})
+	}, &settler{e: e})
 	if err != nil {
 		if errors.Is(err, commitlog.ErrCorrupt) {
 			err = fmt.Errorf("%w: %w", ErrStorage, err)

@@ -141,6 +141,7 @@ func (e *Engine) barrier(done func(error)) {
 		return
 	}
 	r.Done()
+	e.log.Commit(false)
 }
 
 // stepWaiter counts the appends of some steps.

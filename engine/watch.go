@@ -52,12 +52,11 @@ func (p *Partition) passed(w *watcher) bool {
 	return p.hw > w.offset
 }
 
-// takeWatchers removes and returns the watchers that fire says yes to. p.mu is held.
-func (p *Partition) takeWatchers(fire func(watcher) bool) []watcher {
+// takeWatchers moves the watchers that fire says yes to into out. p.mu is held.
+func (p *Partition) takeWatchers(out []watcher, fire func(watcher) bool) []watcher {
 	if p.more == nil || len(p.more.watchers) == 0 {
-		return nil
+		return out
 	}
-	var out []watcher
 	p.more.watchers = slices.DeleteFunc(p.more.watchers, func(w watcher) bool {
 		if fire(w) {
 			out = append(out, w)
@@ -74,34 +73,29 @@ func call(ws []watcher) {
 	}
 }
 
-// advance moves the high watermark (keeps I1) and tells who waited for it.
-func (p *Partition) advance(next, maxTime, maxAt int64) {
+// advance moves the high watermark (keeps I1) and adds who waited for it to woken.
+func (p *Partition) advance(next, maxTime, maxAt int64, woken []watcher) []watcher {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if next <= p.hw {
-		p.mu.Unlock()
-		return
+		return woken
 	}
 	p.hw = next
 	p.settleTransactions()
 	if maxTime > p.maxTime {
 		p.maxTime, p.maxAt = maxTime, maxAt
 	}
-	var ws []watcher
-	if p.more != nil && len(p.more.watchers) > 0 {
-		ws = p.takeWatchers(func(w watcher) bool {
-			_, cold := p.more.cold[w.offset]
-			return !cold && p.passed(&w)
-		})
-	}
-	p.mu.Unlock()
-	call(ws)
+	return p.takeWatchers(woken, func(w watcher) bool {
+		_, cold := p.more.cold[w.offset]
+		return !cold && p.passed(&w)
+	})
 }
 
 // coldReady ends a pending cold read.
 func (p *Partition) coldReady(offset int64) {
 	p.mu.Lock()
 	delete(p.more.cold, offset)
-	ws := p.takeWatchers(func(w watcher) bool { return w.offset == offset })
+	ws := p.takeWatchers(nil, func(w watcher) bool { return w.offset == offset })
 	p.mu.Unlock()
 	call(ws)
 }
@@ -111,7 +105,7 @@ func (p *Partition) vanish() {
 	p.e.openTxns.drop(p)
 	p.mu.Lock()
 	p.gone = true
-	ws := p.takeWatchers(func(watcher) bool { return true })
+	ws := p.takeWatchers(nil, func(watcher) bool { return true })
 	p.mu.Unlock()
 	call(ws)
 }

@@ -122,6 +122,7 @@ func put(t *testing.T, l *Log[int], i int, b []byte) Place {
 	h := batch.Header(b)
 	p := l.Fill(&r, &Frame{Kind: KindBatch, Stream: 5, BaseOffset: h.BaseOffset(), LeaderEpoch: h.LeaderEpoch(), Sum: h.CRC(), Payload: b})
 	r.Done()
+	l.Commit(i%3 == 0) // by the log's goroutine, and here
 	return p
 }
 
@@ -412,6 +413,7 @@ func TestLog_ABarrierSettlesAfterWhatCameBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Done()
+		l.Commit(false)
 	}
 	s.wait(t, "items", func() bool { return len(s.durable) == 100 })
 	for i, v := range s.durable {
@@ -533,6 +535,7 @@ func BenchmarkReserve(b *testing.B) {
 				}
 				l.Fill(&r, &f)
 				r.Done()
+				l.Commit(false)
 			}
 			b.StopTimer()
 			if _, err := l.Close(); err != nil {

@@ -29,8 +29,9 @@ var (
 	ErrReleased = errors.New("log segment was released")
 )
 
-// Sink hears what became of items. Calls come from one goroutine, in LSN order; a slow sink delays the answers, not
-// the disk, until two groups wait for it.
+// Sink hears what became of items. Calls come one at a time, in LSN order, from a goroutine of the log or from an
+// appender in Commit; while groups wait for the disk, a slow sink delays the answers, not the disk, until two groups wait
+// for it.
 type Sink[T any] interface {
 	// Written is called after the write and before the sync, only for groups that hold an early item. The slice is the
 	// one Durable gets later; it must not be kept.
@@ -89,10 +90,12 @@ type Log[T any] struct {
 	pool slabPool
 
 	mu        sync.Mutex
-	work      sync.Cond // the writer waits for groups
+	work      sync.Cond // the log's writing goroutine waits for groups
 	room      sync.Cond // Admit and Sync wait for progress
 	cur       *group[T]
 	queue     []*group[T]
+	leading   bool        // somebody writes, syncs or settles on the writer's behalf: the log's goroutine or an appender
+	unsettled int         // groups taken for writing that the sink has not heard the end of
 	spent     []*group[T] // for reuse
 	active    *segment
 	next      uint64 // LSN of the next frame
@@ -116,8 +119,9 @@ type Log[T any] struct {
 	synced  atomic.Uint64 // every LSN below is on disk
 
 	answers chan answer[T]
-	pieces  [][]byte   // the writer's scratch
-	held    []Releaser // likewise
+	dirty   *segment   // written, not synced: of who leads, as the next two; only in modes that do not sync each group
+	pieces  [][]byte   // scratch
+	held    []Releaser // scratch
 	done    sync.WaitGroup
 	prepare sync.WaitGroup
 

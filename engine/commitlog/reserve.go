@@ -24,7 +24,8 @@ func (l *Log[T]) Admit() error {
 }
 
 // Reserve takes n bytes (a sum of FrameSize) in one segment and queues item to be settled with them. early asks the
-// sink to be told after the write already. n = 0 queues a barrier: item is settled when everything before it is.
+// sink to be told after the write already. n = 0 queues a barrier: item is settled when everything before it is. The
+// disk hears of it by Commit, so that several reservations can share a group.
 func (l *Log[T]) Reserve(n int64, item T, early bool) (Reservation[T], error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,7 +57,6 @@ func (l *Log[T]) Reserve(n int64, item T, early bool) (Reservation[T], error) {
 	if n > 0 {
 		l.extend(g, n)
 	}
-	l.work.Signal()
 	return r, nil
 }
 
@@ -108,6 +108,7 @@ func (l *Log[T]) closeGroup() {
 	if l.cur != nil {
 		l.queue = append(l.queue, l.cur)
 		l.cur = nil
+		l.work.Signal() // nothing more can join it
 	}
 }
 
@@ -157,7 +158,6 @@ func (l *Log[T]) seal() {
 	g.last = &info
 	l.closeGroup()
 	l.active = nil
-	l.work.Signal()
 }
 
 func (s *segment) info() Info {

@@ -23,35 +23,37 @@ func (l *Log[T]) start() {
 func (l *Log[T]) writeLoop() {
 	defer l.done.Done()
 	defer close(l.answers)
-	var dirty *segment // written, not synced; only in modes that do not sync each group
 	for {
 		g, ok := l.nextGroup()
 		if !ok {
 			return
 		}
 		if g == nil {
-			dirty = l.syncSegment(dirty)
-			continue
+			l.syncDirty()
+		} else {
+			l.commit(g, false)
 		}
-		dirty = l.commit(g, dirty)
+		l.mu.Lock()
+		l.leading = false
+		l.mu.Unlock()
 	}
 }
 
-// nextGroup waits for work: a group, or nil when a Sync was asked for. ok is false when the log closed and is drained.
+// nextGroup waits for work and takes the lead: a group, or nil when a Sync was asked for. ok is false when the log
+// closed and is drained.
 func (l *Log[T]) nextGroup() (g *group[T], ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
 		switch {
+		case l.leading: // an appender writes its own group and will call
 		case l.wantSync > l.synced.Load() && l.settled.Load() >= l.wantSync && l.err == nil:
+			l.leading = true
 			return nil, true // not after the queue: it may never be empty
-		case len(l.queue) > 0:
-			g, l.queue = l.queue[0], l.queue[1:]
-			return g, true
-		case l.cur != nil:
-			g, l.cur = l.cur, nil
-			return g, true
+		case len(l.queue) > 0 || l.cur != nil:
+			return l.take(), true
 		case l.wantSync > l.synced.Load() && (l.err == nil || l.err == ErrClosed):
+			l.leading = true
 			return nil, true
 		case l.closing:
 			return nil, false
@@ -60,19 +62,52 @@ func (l *Log[T]) nextGroup() (g *group[T], ok bool) {
 	}
 }
 
-// commit writes and syncs one group. It returns the segment that still needs a sync.
-func (l *Log[T]) commit(g *group[T], dirty *segment) *segment {
+// take removes the oldest group for the caller to commit. mu is held.
+func (l *Log[T]) take() (g *group[T]) {
+	if len(l.queue) > 0 {
+		g, l.queue = l.queue[0], l.queue[1:]
+	} else {
+		g, l.cur = l.cur, nil
+	}
+	l.leading = true
+	l.unsettled++
+	return g
+}
+
+// Commit lets what was reserved go to the disk; every Reserve must be followed by one. With here the caller has nothing
+// better to do than wait: when nothing else is under way it writes, syncs and settles on the caller's goroutine, which
+// spares two hand-overs, each of which may have to wake a processor. The caller holds no lock that the sink wants then.
+func (l *Log[T]) Commit(here bool) {
+	l.mu.Lock()
+	if !here || l.leading || l.unsettled > 0 || len(l.queue) > 0 || l.cur == nil || l.wantSync > l.synced.Load() {
+		l.work.Signal()
+		l.mu.Unlock()
+		return
+	}
+	g := l.take()
+	l.mu.Unlock()
+	l.commit(g, true)
+	l.mu.Lock()
+	l.leading = false
+	if len(l.queue) > 0 || l.cur != nil || l.wantSync > l.synced.Load() || l.closing {
+		l.work.Signal()
+	}
+	l.mu.Unlock()
+}
+
+// commit writes, syncs and settles one group; here tells that an appender does it, not the log's own goroutine.
+func (l *Log[T]) commit(g *group[T], here bool) {
 	g.copies.Wait()
 	f := Flush{Bytes: int(g.end - g.start), Frames: g.frames, Wait: l.o.Now().Sub(g.since)}
 	if err := l.failure(); err != nil {
 		f.Err = err
 	} else if g.end > g.start {
-		if dirty != nil && dirty != g.seg {
-			dirty = l.syncSegment(dirty)
+		if l.dirty != nil && l.dirty != g.seg {
+			l.syncDirty()
 		}
 		// The new segment's header promises that the old one is on disk.
 		if l.failure() == nil {
-			dirty = l.write(g, &f, dirty)
+			l.write(g, &f, here)
 		}
 	}
 	if f.Err == nil {
@@ -81,16 +116,15 @@ func (l *Log[T]) commit(g *group[T], dirty *segment) *segment {
 	if f.Err == nil {
 		l.settled.Store(g.endLSN)
 	}
-	l.settle(g, f)
-	return dirty
+	l.settle(answer[T]{g: g, flush: f}, here)
 }
 
 // write puts the group's bytes on disk; it fails the log on any error, for good.
-func (l *Log[T]) write(g *group[T], f *Flush, dirty *segment) *segment {
+func (l *Log[T]) write(g *group[T], f *Flush, here bool) {
 	if g.seg.slot.file == nil {
 		if f.Err = l.o.create(g.seg.slot); f.Err != nil {
 			l.fail(f.Err)
-			return dirty
+			return
 		}
 	}
 	pieces, held, ok := g.seg.pieces(g.start, g.end-g.start, l.pieces[:0], l.held[:0])
@@ -105,12 +139,16 @@ func (l *Log[T]) write(g *group[T], f *Flush, dirty *segment) *segment {
 	if err != nil {
 		f.Err = fmt.Errorf("writing log segment %x: %w", g.seg.id, err)
 		l.fail(f.Err)
-		return dirty
+		return
 	}
 	if l.o.Mode != FlushFsync {
-		return g.seg
+		l.dirty = g.seg
+		return
 	}
-	if g.early {
+	switch {
+	case g.early && here:
+		l.sink.Written(g.items)
+	case g.early:
 		l.answers <- answer[T]{g: g, written: true}
 	}
 	begin := l.o.Now()
@@ -119,32 +157,43 @@ func (l *Log[T]) write(g *group[T], f *Flush, dirty *segment) *segment {
 	if err != nil {
 		f.Err = fmt.Errorf("syncing log segment %x: %w", g.seg.id, err)
 		l.fail(f.Err)
-		return dirty
+		return
 	}
 	l.synced.Store(g.endLSN)
-	return nil
+	l.dirty = nil
 }
 
-// syncSegment serves Sync and the change of segments in the modes that do not sync each group.
-func (l *Log[T]) syncSegment(s *segment) *segment {
+// syncDirty serves Sync and the change of segments in the modes that do not sync each group.
+func (l *Log[T]) syncDirty() {
 	upTo := l.settled.Load()
+	s := l.dirty
+	l.dirty = nil
 	if s != nil {
 		if err := s.slot.file.SyncData(); err != nil {
 			l.fail(fmt.Errorf("syncing log segment %x: %w", s.id, err))
-			return nil
+			return
 		}
 	}
 	l.mu.Lock()
 	l.synced.Store(upTo)
 	l.room.Broadcast()
 	l.mu.Unlock()
-	return nil
 }
 
-// settle hands the group to the sink's goroutine and makes room.
-func (l *Log[T]) settle(g *group[T], f Flush) {
-	n, frames := g.end-g.start, g.frames
-	l.answers <- answer[T]{g: g, flush: f}
+// fewItems may be settled before the next group is looked at.
+const fewItems = 16
+
+// settle tells the sink of a group and makes room. While groups wait for the disk, another goroutine tells the sink.
+func (l *Log[T]) settle(a answer[T], here bool) {
+	n, frames := a.g.end-a.g.start, a.g.frames
+	l.mu.Lock()
+	alone := here || l.unsettled == 1 && !a.g.early && len(a.g.items) <= fewItems && len(l.queue) == 0 && l.cur == nil
+	l.mu.Unlock()
+	if alone {
+		l.tell(a)
+	} else {
+		l.answers <- a
+	}
 	l.mu.Lock()
 	l.queued -= n
 	l.frames -= frames
@@ -182,20 +231,26 @@ func (l *Log[T]) settleLoop() {
 			l.sink.Written(a.g.items)
 			continue
 		}
-		if a.g.end > a.g.start {
-			l.sink.Flushed(a.flush)
-		}
-		l.sink.Durable(a.g.items, a.flush.Err)
-		if a.g.last != nil && a.flush.Err == nil {
-			l.sink.Sealed(*a.g.last)
-		}
-		clear(a.g.items)
-		l.mu.Lock()
-		if len(l.spent) < 8 {
-			l.spent = append(l.spent, a.g)
-		}
-		l.mu.Unlock()
+		l.tell(a)
 	}
+}
+
+// tell tells the sink what became of a group, which is free for reuse afterwards.
+func (l *Log[T]) tell(a answer[T]) {
+	if a.g.end > a.g.start {
+		l.sink.Flushed(a.flush)
+	}
+	l.sink.Durable(a.g.items, a.flush.Err)
+	if a.g.last != nil && a.flush.Err == nil {
+		l.sink.Sealed(*a.g.last)
+	}
+	clear(a.g.items)
+	l.mu.Lock()
+	l.unsettled--
+	if len(l.spent) < 8 {
+		l.spent = append(l.spent, a.g)
+	}
+	l.mu.Unlock()
 }
 
 func (l *Log[T]) failure() error {
