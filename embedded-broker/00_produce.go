@@ -88,6 +88,7 @@ func handleProduce(b *Broker, r *request, reply func(kmsg.Response)) {
 		c.start(&c.topics[i])
 	}
 	c.enqueued = time.Now()
+	b.engine.Commit(r.conn.alone())
 	c.finishOne()
 }
 

@@ -56,7 +56,7 @@ func newBudget(limit int64) *budget {
 	return b
 }
 
-func (b *budget) lease(size int) *lease { return &lease{b: b, large: size > defaultMaxFrame} }
+func (b *budget) lease(size int) lease { return lease{b: b, large: size > defaultMaxFrame} }
 
 func (l *lease) classOf() *budgetClass {
 	if l.large {

@@ -26,16 +26,16 @@ func blocked(l *lease, n int64) bool {
 func TestBudgetKeepsSmallFramesGoing(t *testing.T) {
 	b := newBudget(minBudget)
 	a, c, d := b.lease(20<<20), b.lease(20<<20), b.lease(20<<20)
-	takeNow(t, a, b.largePart) // all that large frames may have of the pool
-	takeNow(t, c, 20<<20)      // the reserve
+	takeNow(t, &a, b.largePart) // all that large frames may have of the pool
+	takeNow(t, &c, 20<<20)      // the reserve
 	if !c.onToken() {
 		t.Error("the frame that passed the pool does not hold the token")
 	}
-	if !blocked(d, 1) {
+	if !blocked(&d, 1) {
 		t.Error("a third large frame got memory")
 	}
 	small := b.lease(1 << 20)
-	if blocked(small, 1<<20) {
+	if blocked(&small, 1<<20) {
 		t.Error("large frames shut out a small one")
 	}
 	done := make(chan error, 1)

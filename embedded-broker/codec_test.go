@@ -22,7 +22,7 @@ func bare() *Broker {
 func produceLike(b *Broker, body []byte, version int16) (*kmsg.ProduceRequest, error) {
 	l := b.budget.lease(len(body))
 	defer l.release()
-	c := &produceCall{wire: wire{key: keyProduce, version: version, flexible: 9}, b: b, r: &request{lease: l}}
+	c := &produceCall{wire: wire{key: keyProduce, version: version, flexible: 9}, b: b, r: &request{lease: &l}}
 	if err := c.parse(body); err != nil {
 		return nil, err
 	}

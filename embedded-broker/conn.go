@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -14,14 +13,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// conn is one client connection: a goroutine that reads and starts requests in order, and one that writes the answers
-// in the same order. Fields above mu are set before serving or atomic.
+// conn is one client connection: a goroutine reads and starts requests in order; their answers are written in the same
+// order by whoever replied, or by a goroutine that lives as long as there is something to write. Fields above mu are set
+// before serving or atomic.
 type conn struct {
 	id       uint64
 	b        *Broker
 	nc       net.Conn
-	br       *bufio.Reader
-	host     string // the peer's address without its port
+	in       incoming // of the reading goroutine
+	out      outgoing // of the sender
+	host     string   // the peer's address without its port
 	openedAt time.Time
 	readAs   context.Context // reads in the client's name, for fair cold reads; of the reading goroutine
 	last     times
@@ -31,10 +32,11 @@ type conn struct {
 	writing  atomic.Int64 // Unix nanoseconds since which the current piece of an answer is being written; 0 = none is
 
 	mu       sync.Mutex
-	changed  sync.Cond  // queue, done, outBytes, fetching or how changed
+	changed  sync.Cond  // queue, outBytes, fetching, sending or how changed
 	queue    []*pending // unanswered requests, oldest first
 	outBytes int64      // of finished, unwritten responses
 	unsent   int        // finished, unwritten responses
+	sending  bool       // somebody is the sender of answers
 	fetching bool       // a Fetch is in the queue
 	more     bool       // more requests lie behind the Fetch being handled; of the reading goroutine
 	window   int        // bytes the next Fetch may be answered; of the reading goroutine
@@ -48,10 +50,12 @@ type conn struct {
 
 type software struct{ name, version string }
 
-// pending is a request and the place of its answer in the order of answers.
+// pending is a request and the place of its answer in the order of answers. Those of APIs with their own codec are
+// pooled.
 type pending struct {
 	request
-	frame    *frame
+	frame    frame
+	answer   func(kmsg.Response) // reply, bound once
 	api      *api
 	corr     int32
 	resp     kmsg.Response // nil with done: nothing to write
@@ -61,8 +65,10 @@ type pending struct {
 }
 
 func newConn(b *Broker, nc net.Conn) *conn {
-	c := &conn{b: b, nc: nc, br: bufio.NewReaderSize(nc, 16<<10), host: hostOf(nc.RemoteAddr()), openedAt: b.now(), readAs: b.ctx}
+	c := &conn{b: b, nc: nc, host: hostOf(nc.RemoteAddr()), openedAt: b.now(), readAs: b.ctx}
 	c.changed.L = &c.mu
+	c.in.init(nc)
+	c.out.init(nc)
 	return c
 }
 
@@ -82,37 +88,25 @@ func (c *conn) library() (name, version string) {
 	return "", ""
 }
 
-// rawConn gives access to the socket for TCP_INFO; nil when it is no socket.
-func (c *conn) rawConn() syscall.RawConn {
-	if s, ok := c.nc.(syscall.Conn); ok {
-		if r, err := s.SyscallConn(); err == nil {
-			return r
-		}
-	}
-	return nil
-}
-
 // state is a snapshot; the registry fills in the end of a closed one.
 func (c *conn) state() connState {
 	name, version := c.library()
 	return connState{
 		id: c.id, host: c.host, clientID: c.client(), software: name, softwareVersion: version, openedAt: c.openedAt,
 		lastRequest: timeOf(c.last.request.Load()), lastFetch: timeOf(c.last.fetch.Load()),
-		lastHeartbeat: timeOf(c.last.heartbeat.Load()), lastCommit: timeOf(c.last.commit.Load()), tcp: c.rawConn(),
+		lastHeartbeat: timeOf(c.last.heartbeat.Load()), lastCommit: timeOf(c.last.commit.Load()), tcp: c.out.raw,
 	}
 }
 
 // serve reads requests until the connection ends.
 func (c *conn) serve() {
-	var writer sync.WaitGroup
-	writer.Go(c.write)
 	err := c.read()
 	how, reason := ending(err)
 	if err == errStopped {
 		c.drained()
 	}
 	c.close(how, reason)
-	writer.Wait()
+	c.in.free()
 	c.abandon()
 }
 
@@ -138,11 +132,11 @@ func (c *conn) read() error {
 		if err := c.turn(); err != nil {
 			return err
 		}
-		f, err := c.readFrame()
+		p, err := c.readFrame()
 		if err != nil {
 			return err
 		}
-		if err := c.start(f); err != nil {
+		if err := c.start(p); err != nil {
 			return err
 		}
 	}
@@ -200,7 +194,7 @@ func (c *conn) oneFetch() error {
 	} else {
 		c.window = min(max(2*c.window, minWindow), maxFetchBytes)
 	}
-	c.more = c.br.Buffered() > 0
+	c.more = c.in.buffered() > 0
 	if c.how != connOpen {
 		return errStopped
 	}
@@ -208,9 +202,19 @@ func (c *conn) oneFetch() error {
 	return nil
 }
 
+// alone reports whether the request being handled is the only one: no other is unanswered, nor is another one here.
+func (c *conn) alone() bool {
+	if c.in.buffered() > 0 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) == 1
+}
+
 // start decodes a frame and hands it to its handler.
-func (c *conn) start(f *frame) error {
-	p, err := c.decode(f)
+func (c *conn) start(p *pending) error {
+	err := c.decode(p)
 	switch {
 	case err != nil:
 	case p.key == keyFetch:
@@ -219,7 +223,7 @@ func (c *conn) start(f *frame) error {
 		err = c.fewUnsent()
 	}
 	if err != nil {
-		f.release(false)
+		p.frame.release(false)
 		return err
 	}
 	now := p.received.UnixNano()
@@ -236,16 +240,17 @@ func (c *conn) start(f *frame) error {
 	c.queue = append(c.queue, p)
 	c.mu.Unlock()
 	p.begun = time.Now()
-	p.api.handle(c.b, &p.request, p.reply)
+	p.api.handle(c.b, &p.request, p.answer)
 	return nil
 }
 
-// reply is the handler's one answer.
+// reply is the handler's one answer. Once it is done p may be gone: another goroutine sends it.
 func (p *pending) reply(resp kmsg.Response) {
-	c := p.conn
+	c, patient := p.conn, p.patient
 	if resp != nil {
 		resp.SetVersion(p.version)
 	}
+	p.frame.release(p.api.raw)
 	c.mu.Lock()
 	if p.done {
 		c.mu.Unlock()
@@ -261,11 +266,15 @@ func (p *pending) reply(resp kmsg.Response) {
 	if closed {
 		p.resp = nil
 	}
-	c.changed.Broadcast()
+	sender := c.begin()
 	c.mu.Unlock()
-	p.frame.release(p.api.raw)
-	if closed {
+	switch {
+	case closed:
 		discard(resp)
+	case sender && patient:
+		c.write()
+	case sender:
+		c.sendNow()
 	}
 }
 
@@ -297,7 +306,7 @@ func (c *conn) stopReading() {
 	if !c.stop {
 		c.stop = true
 		c.changed.Broadcast()
-		c.nc.SetReadDeadline(time.Now())
+		c.nc.SetReadDeadline(time.Now()) // readBy sets none from here on
 		c.hurryLocked()
 	}
 }
@@ -352,10 +361,14 @@ func (c *conn) close(how, reason string) {
 	}
 }
 
-// abandon releases answers nobody will read. Requests still being handled release theirs when they reply.
+// abandon releases answers nobody will read, once nobody writes one. Requests still being handled release theirs when
+// they reply.
 func (c *conn) abandon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for c.sending {
+		c.changed.Wait()
+	}
 	for _, p := range c.queue {
 		if p.done {
 			discard(p.resp)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net"
 	"slices"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,16 +27,82 @@ func discard(resp kmsg.Response) {
 	}
 }
 
-// write sends answers in the order of requests until the connection is closed.
-func (c *conn) write() {
-	var buf []byte
-	for {
-		p := c.next()
-		if p == nil {
+// outgoing is what the sender of answers needs: whoever set conn.sending, one at a time.
+type outgoing struct {
+	raw    syscall.RawConn // nil when it is no socket
+	buf    *[]byte         // scratch, pooled: nil while nobody is the sender
+	unsent []byte          // of the oldest answer, when not all of it could be written without waiting
+	try    func(fd uintptr)
+}
+
+func (out *outgoing) init(nc net.Conn) { out.raw, out.try = rawConn(nc), out.tryWrite }
+
+const keptScratch = 64 << 10 // larger scratch memory is not kept for the next answer
+
+var outBufs = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+
+// scratch is memory for one answer.
+func (out *outgoing) scratch() []byte {
+	if out.buf == nil {
+		out.buf = outBufs.Get().(*[]byte)
+	}
+	return (*out.buf)[:0]
+}
+
+// free gives the scratch memory back; the sender has nothing to send.
+func (out *outgoing) free() {
+	if out.buf != nil && cap(*out.buf) <= keptScratch {
+		outBufs.Put(out.buf)
+	}
+	out.buf, out.unsent = nil, nil
+}
+
+// begin makes the caller the sender of answers when there is one to send and nobody sends. mu is held.
+func (c *conn) begin() bool {
+	if c.sending || c.how != connOpen || len(c.queue) == 0 || !c.queue[0].done {
+		return false
+	}
+	c.sending = true
+	return true
+}
+
+// end gives the sender's place back when there is nothing to send; otherwise the caller goes on with the answer returned.
+func (c *conn) end() *pending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.how == connOpen && len(c.queue) > 0 && c.queue[0].done {
+		return c.queue[0]
+	}
+	c.sending = false
+	c.out.free()
+	c.changed.Broadcast()
+	return nil
+}
+
+// sendNow writes answers on the goroutine that replied, as far as that takes no waiting; a goroutine of its own does the
+// rest. A small answer so costs no hand-over. The caller is the sender.
+func (c *conn) sendNow() {
+	for p := c.end(); p != nil; p = c.end() {
+		if _, large := p.resp.(vectored); large || c.out.raw == nil {
+			go c.write()
 			return
 		}
-		var err error
-		buf, err = c.send(p, buf)
+		if p.resp != nil {
+			c.out.unsent = c.encode(p)
+			if c.out.raw.Control(c.out.try) != nil || len(c.out.unsent) > 0 {
+				go c.write()
+				return
+			}
+		}
+		c.sent(p)
+	}
+}
+
+// write sends answers in the order of requests until there are none, or the connection is closed. The caller is the
+// sender.
+func (c *conn) write() {
+	for p := c.end(); p != nil; p = c.end() {
+		err := c.send(p)
 		c.sent(p)
 		if err != nil {
 			how, reason := ending(err)
@@ -42,53 +110,51 @@ func (c *conn) write() {
 				reason = "the client does not read its answers"
 			}
 			c.close(how, reason)
-			return
-		}
-		if cap(buf) > 1<<20 {
-			buf = nil
 		}
 	}
 }
 
-// next waits for the oldest request's answer; nil when the connection is closed.
-func (c *conn) next() *pending {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.how == connOpen && (len(c.queue) == 0 || !c.queue[0].done) {
-		c.changed.Wait()
-	}
-	if c.how != connOpen {
+// send writes one answer, or the rest of it.
+func (c *conn) send(p *pending) error {
+	switch v, large := p.resp.(vectored); {
+	case p.resp == nil:
 		return nil
+	case large:
+		var bufs net.Buffers
+		bufs, *c.out.buf = v.buffers(appendHead(c.out.scratch(), p))
+		n := int64(0)
+		for _, b := range bufs {
+			n += int64(len(b))
+		}
+		binary.BigEndian.PutUint32(bufs[0], uint32(n-4))
+		return c.writeAll(bufs, n)
+	case len(c.out.unsent) == 0:
+		c.out.unsent = c.encode(p)
 	}
-	return c.queue[0]
+	rest := c.out.unsent
+	c.out.unsent = nil
+	return c.writeAll(net.Buffers{rest}, int64(len(rest)))
 }
 
-// send writes one answer. buf is scratch memory and is returned, perhaps grown.
-func (c *conn) send(p *pending, buf []byte) ([]byte, error) {
-	if p.resp == nil {
-		return buf, nil
+// encode is an answer's bytes, in the scratch memory.
+func (c *conn) encode(p *pending) []byte {
+	b := p.resp.AppendTo(appendHead(c.out.scratch(), p))
+	if !p.api.raw {
+		c.b.telemetry.countErrors(p.resp)
 	}
-	buf = append(buf[:0], 0, 0, 0, 0)
-	buf = binary.BigEndian.AppendUint32(buf, uint32(p.corr))
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	*c.out.buf = b
+	return b
+}
+
+// appendHead leaves room for the size and appends the response header.
+func appendHead(b []byte, p *pending) []byte {
+	b = append(b, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(p.corr))
 	if p.resp.IsFlexible() && p.key != keyAPIVersions {
-		buf = append(buf, 0)
+		b = append(b, 0)
 	}
-	var bufs net.Buffers
-	if v, ok := p.resp.(vectored); ok {
-		bufs, buf = v.buffers(buf)
-	} else {
-		buf = p.resp.AppendTo(buf)
-		bufs = net.Buffers{buf}
-		if !p.api.raw {
-			c.b.telemetry.countErrors(p.resp)
-		}
-	}
-	n := int64(0)
-	for _, b := range bufs {
-		n += int64(len(b))
-	}
-	binary.BigEndian.PutUint32(buf, uint32(n-4))
-	return buf, c.writeAll(bufs, n)
+	return b
 }
 
 // writeAll sends n bytes. The client must take each piece within writeStall, and all at writeRate. Pieces grow for a
@@ -141,13 +207,13 @@ func (c *conn) sent(p *pending) {
 	discard(p.resp)
 	c.b.telemetry.answered(p, time.Now())
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.queue[0] = nil
-	c.queue = c.queue[1:]
+	c.queue = slices.Delete(c.queue, 0, 1) // few, and the slice stays where it is
 	c.outBytes -= p.size
 	c.unsent--
 	if p.key == keyFetch {
 		c.fetching, c.cutShort = false, nil
 	}
 	c.changed.Broadcast()
+	c.mu.Unlock()
+	p.free()
 }

@@ -10,10 +10,10 @@ import (
 )
 
 // decode reads the request header (version 1, or 2 when flexible) and the body of APIs without their own codec.
-func (c *conn) decode(f *frame) (*pending, error) {
-	b := f.b
-	p := &pending{frame: f, corr: int32(binary.BigEndian.Uint32(b[4:]))}
-	p.conn, p.received, p.lease = c, c.b.now(), f.lease
+func (c *conn) decode(p *pending) error {
+	b := p.frame.b
+	p.corr = int32(binary.BigEndian.Uint32(b[4:]))
+	p.conn, p.received, p.lease = c, c.b.now(), &p.frame.lease
 	p.key, p.version = int16(binary.BigEndian.Uint16(b)), int16(binary.BigEndian.Uint16(b[2:]))
 	p.api = c.b.apis[p.key]
 	if p.key == keyAPIVersions && (p.version < p.api.min || p.version > p.api.max) {
@@ -21,17 +21,17 @@ func (c *conn) decode(f *frame) (*pending, error) {
 		// because its layout is unknown.
 		p.version, p.downgraded = 0, true
 		p.body = kmsg.NewPtrApiVersionsRequest()
-		return p, nil
+		return nil
 	}
 	rest, err := p.readHeader(b[8:])
 	if err != nil {
-		return nil, refuse("%s version %d: %v", apiName(p.key), p.version, err)
+		return refuse("%s version %d: %v", apiName(p.key), p.version, err)
 	}
 	if p.api.raw {
 		p.raw = rest
-		return p, nil
+		return nil
 	}
-	return p, p.readBody(rest)
+	return p.readBody(rest)
 }
 
 func (p *pending) readHeader(b []byte) (rest []byte, err error) {

@@ -109,6 +109,7 @@ func (c *fetchCall) again() {
 	defer c.mu.Unlock()
 	c.woken.Store(false)
 	if !c.finished {
+		c.r.patient = true // this goroutine has nothing else to do
 		c.attempt()
 	}
 }

@@ -21,8 +21,9 @@ const (
 
 // frame is one request's bytes with the memory it reserved.
 type frame struct {
-	b       []byte // without the size prefix
-	lease   *lease
+	b       []byte  // without the size prefix
+	box     *[]byte // b's memory, for the pool
+	lease   lease
 	arrived time.Time
 }
 
@@ -32,31 +33,57 @@ var framePools [32]sync.Pool
 func poolIndex(n int) int { return bits.Len(uint(n - 1)) }
 
 // newBuf allocates at least n bytes.
-func newBuf(n int) []byte {
+func newBuf(n int) *[]byte {
 	if n > maxPooledBuf {
-		return make([]byte, n)
+		b := make([]byte, n)
+		return &b
 	}
 	i := max(poolIndex(n), 9)
 	if p, ok := framePools[i].Get().(*[]byte); ok {
-		return (*p)[:n]
+		return p
 	}
-	return make([]byte, n, 1<<i)
+	b := make([]byte, 1<<i)
+	return &b
 }
 
-func freeBuf(b []byte) {
-	if n := cap(b); n <= maxPooledBuf && n >= 512 && n&(n-1) == 0 {
-		b = b[:n]
-		framePools[poolIndex(n)].Put(&b)
+func freeBuf(p *[]byte) {
+	if n := len(*p); n <= maxPooledBuf {
+		framePools[poolIndex(n)].Put(p)
 	}
+}
+
+// hold gives the frame a buffer of n bytes.
+func (f *frame) hold(n int) {
+	f.box = newBuf(n)
+	f.b = (*f.box)[:n]
 }
 
 // release gives the frame's memory back. recycle says that nobody holds a reference into its bytes any more.
 func (f *frame) release(recycle bool) {
-	if recycle {
-		freeBuf(f.b)
+	if recycle && f.box != nil {
+		freeBuf(f.box)
 	}
-	f.b = nil
+	f.b, f.box = nil, nil
 	f.lease.release()
+}
+
+var pendings sync.Pool
+
+func newPending() *pending {
+	if p, ok := pendings.Get().(*pending); ok {
+		return p
+	}
+	p := &pending{}
+	p.answer = p.reply
+	return p
+}
+
+// free ends a request that was answered. Handlers of APIs with their own codec are known to keep nothing of it.
+func (p *pending) free() {
+	if p.api.raw {
+		*p = pending{answer: p.answer}
+		pendings.Put(p)
+	}
 }
 
 // errFrame is a reason to close a connection that the log should show.
@@ -68,7 +95,7 @@ func refuse(format string, args ...any) error { return &errFrame{fmt.Sprintf(for
 
 // readFrame reads the next request. It returns io.EOF when the peer closed between two requests, and an errFrame when
 // the connection must be closed for what the peer sent, or did not send.
-func (c *conn) readFrame() (*frame, error) {
+func (c *conn) readFrame() (*pending, error) {
 	size, err := c.readSize()
 	if err != nil {
 		return nil, err
@@ -81,19 +108,34 @@ func (c *conn) readFrame() (*frame, error) {
 	if err := c.checkHead(size, head); err != nil {
 		return nil, err
 	}
-	f := &frame{lease: c.b.budget.lease(size), arrived: arrived}
-	if err := c.readBody(f, size); err != nil {
-		f.release(true)
+	p := newPending()
+	p.frame.lease, p.frame.arrived = c.b.budget.lease(size), arrived
+	if err := c.readBody(&p.frame, size); err != nil {
+		p.frame.release(true)
 		return nil, err
 	}
-	return f, nil
+	return p, nil
+}
+
+// readBy sets when reads fail at the latest, unless they may fail soon enough already: within a 64th of grace before
+// then. Setting a deadline takes locks. When the broker stops, its own deadline stays.
+func (c *conn) readBy(due time.Time, grace time.Duration) {
+	if early := due.Sub(c.in.deadline); early >= 0 && early < grace/64 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stop {
+		c.nc.SetReadDeadline(due)
+		c.in.deadline = due
+	}
 }
 
 // readSize waits for the next size prefix: as long as the connection may idle, and as long as requests are unanswered.
 func (c *conn) readSize() (int, error) {
 	for {
-		c.nc.SetReadDeadline(time.Now().Add(c.b.limits.idle))
-		_, err := c.br.Peek(1)
+		c.readBy(time.Now().Add(c.b.limits.idle), c.b.limits.idle)
+		err := c.in.await()
 		if err == nil {
 			break
 		}
@@ -107,19 +149,23 @@ func (c *conn) readSize() (int, error) {
 			return 0, refuse("idle for %v", c.b.limits.idle)
 		}
 	}
-	c.nc.SetReadDeadline(time.Now().Add(c.b.limits.frameStall))
-	var p [4]byte
-	if _, err := io.ReadFull(c.br, p[:]); err != nil {
+	if c.in.buffered() < 4+minFrame {
+		c.readBy(time.Now().Add(c.b.limits.frameStall), c.b.limits.frameStall)
+	}
+	p, err := c.in.peek(4)
+	if err != nil {
 		return 0, stalled(err, 0, 4)
 	}
-	return int(int32(binary.BigEndian.Uint32(p[:]))), nil
+	n := int(int32(binary.BigEndian.Uint32(p)))
+	c.in.skip(4)
+	return n, nil
 }
 
 func (c *conn) peekHead(size int) ([]byte, error) {
 	if size < minFrame {
 		return nil, refuse("a frame of %d bytes: this is not the Kafka protocol", size)
 	}
-	head, err := c.br.Peek(minFrame)
+	head, err := c.in.peek(minFrame)
 	if err != nil {
 		return nil, stalled(err, len(head), size)
 	}
@@ -166,12 +212,12 @@ func (c *conn) readBody(f *frame, size int) error {
 		if d := waited.Sub(asked); d > noticeable {
 			c.b.telemetry.throttled(c.client(), "budget", d)
 		}
-		old := f.b
-		f.b = newBuf(want)
+		old, box := f.b, f.box
+		f.hold(want)
 		copy(f.b, old)
 		if old != nil {
 			f.lease.give(int64(len(old)))
-			freeBuf(old)
+			freeBuf(box)
 		}
 		n, err := c.fill(f, have, size, begun, waited)
 		have += n
@@ -192,12 +238,14 @@ func (c *conn) fill(f *frame, have, size int, begun, waited time.Time) (int, err
 	}
 	n := 0
 	for have+n < len(f.b) {
-		d := time.Now().Add(c.b.limits.frameStall)
-		if due.Before(d) {
-			d = due
+		if c.in.buffered() == 0 {
+			d := time.Now().Add(c.b.limits.frameStall)
+			if due.Before(d) {
+				d = due
+			}
+			c.readBy(d, c.b.limits.frameStall)
 		}
-		c.nc.SetReadDeadline(d)
-		m, err := c.br.Read(f.b[have+n:])
+		m, err := c.in.Read(f.b[have+n:])
 		n += m
 		if err != nil {
 			return n, err

@@ -17,6 +17,7 @@ type request struct {
 	lease      *lease       // for more memory than the frame itself took
 	body       kmsg.Request // decoded, version set; nil for raw handlers
 	raw        []byte       // the body's bytes for raw handlers; owned by the request until it is answered
+	patient    bool         // who replies may wait for the client to take the answer
 	downgraded bool         // an ApiVersions version we do not know: answer version 0 with UNSUPPORTED_VERSION
 }
 

@@ -43,7 +43,7 @@ func (p *producePart) append(topic engine.Topic) {
 	}
 	p.count = h.RecordCount()
 	p.call.waiting.Add(1)
-	part.Append(p.records, p.call.acks, p.done)
+	part.AppendLater(p.records, p.call.acks, p.done)
 }
 
 const (

@@ -118,7 +118,7 @@ func TestHotPathCountsWithoutAllocating(t *testing.T) {
 	tel := NewTelemetry(TelemetryOptions{})
 	tel.topic("orders")
 	name := []byte("orders")
-	p := &pending{frame: &frame{}, request: request{key: keyProduce}}
+	p := &pending{frame: frame{}, request: request{key: keyProduce}}
 	tel.answered(p, time.Now())
 	if n := testing.AllocsPerRun(100, func() {
 		_, m := tel.intern(name)
