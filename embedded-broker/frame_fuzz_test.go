@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"io"
@@ -38,16 +37,18 @@ func FuzzFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		// A frame that only claims to be large takes firstChunk; a body that is decoded takes decodeRatio times its size.
 		alloctest.Bound(t, len(sent)+firstChunk, 2*decodeRatio, func() {
-			c := &conn{b: b, nc: &played{r: bytes.NewReader(sent)}, br: bufio.NewReader(bytes.NewReader(sent)), readAs: b.ctx}
+			c := &conn{b: b, nc: &played{r: bytes.NewReader(sent)}, readAs: b.ctx}
 			c.changed.L = &c.mu
-			frame, err := c.readFrame()
+			c.in.init(c.nc)
+			defer c.in.free()
+			p, err := c.readFrame()
 			if err != nil {
 				return
 			}
-			if p, err := c.decode(frame); err == nil && p.body == nil && !p.api.raw {
+			if err := c.decode(p); err == nil && p.body == nil && !p.api.raw {
 				t.Errorf("request %d was decoded to nothing", p.key)
 			}
-			frame.release(false)
+			p.frame.release(false)
 		})
 	})
 }
