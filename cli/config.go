@@ -27,6 +27,7 @@ type Config struct {
 	Notify   NotifyConfig    `yaml:"notify"`
 	Clusters []ClusterConfig `yaml:"clusters"`
 	Rules    []string        `yaml:"rules"`
+	Loki     LokiConfig      `yaml:"loki"`
 	Web      WebConfig       `yaml:"web"`
 	Log      LogConfig       `yaml:"log"`
 }
@@ -115,6 +116,12 @@ type ClusterConfig struct {
 	Scrape  Duration `yaml:"scrape"`
 }
 
+// LokiConfig is logs in and events out.
+type LokiConfig struct {
+	Receive   bool   `yaml:"receive"`
+	ForwardTo string `yaml:"forward_to"` // a Loki's push address that gets every event
+}
+
 // WebConfig is the HTTP side.
 type WebConfig struct {
 	Listen string `yaml:"listen"`
@@ -147,6 +154,7 @@ func Defaults() Config {
 		},
 		Diagnose: DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}},
 		Series:   SeriesConfig{Retention: Duration{24 * time.Hour}},
+		Loki:     LokiConfig{Receive: true},
 		Web:      WebConfig{Listen: "127.0.0.1:8080"},
 		Log:      LogConfig{Level: "info"},
 	}
@@ -182,9 +190,10 @@ func (c *Config) Validate() error {
 		names[cl.Name] = true
 	}
 	for i, r := range slices.Concat(c.Notify.Webhooks, c.Notify.Alertmanagers) {
-		if u, err := url.Parse(r.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			bad(fmt.Sprintf("notify[%d].url", i), "%q: want http://host/path or https://host/path", r.URL)
-		}
+		httpURL(bad, fmt.Sprintf("notify[%d].url", i), r.URL)
+	}
+	if c.Loki.ForwardTo != "" {
+		httpURL(bad, "loki.forward_to", c.Loki.ForwardTo)
 	}
 	if !c.Broker.Enabled && len(c.Clusters) == 0 {
 		bad("clusters", "nothing to watch: enable the broker or name a cluster (--cluster NAME=HOST:PORT)")
@@ -244,6 +253,12 @@ func (cl *ClusterConfig) validate(bad func(key, format string, args ...any), at 
 	}
 	for _, b := range cl.Brokers {
 		hostPort(bad, at+".brokers", b)
+	}
+}
+
+func httpURL(bad func(key, format string, args ...any), key, value string) {
+	if u, err := url.Parse(value); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		bad(key, "%q: want http://host/path or https://host/path", value)
 	}
 }
 

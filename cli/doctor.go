@@ -38,6 +38,7 @@ type doctor struct {
 	history  *history.Store
 	notifier *notify.Notifier // nil: nobody is told
 	kafkas   []*kafka.Collector
+	logs     *logs // nil: none are taken
 }
 
 // loadCatalog loads the built-in rules and the users' folders.
@@ -67,6 +68,9 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	}
 	s.scheduler = collectors.NewScheduler(collectors.Options{Sink: s.places, Logger: s.log})
 	s.doctor = &doctor{}
+	if err := s.wireLogs(registry, options); err != nil {
+		return err
+	}
 	intervals, err := s.addCollectors()
 	if err != nil {
 		return err
@@ -80,7 +84,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	}
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: s.places.series, World: s.places.world, Events: s.places.events,
-		Ledger: s.doctor.history, Sources: s.scheduler.Sources,
+		Ledger: s.doctor.history, Sources: s.doctor.logs.told(s.scheduler.Sources),
 		Config: diagnose.Config{
 			Interval: s.config.Diagnose.Tick.Duration, SLOLag: s.config.Diagnose.SLOLag.Duration, URL: "http://" + address,
 			Sizing: diagnose.SizingConfig{Place: capacity.Place{Prometheus: "http://" + address + "/prometheus"}},
@@ -176,6 +180,9 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	if cl.Events != "" {
 		s.scheduler.Add(events.NewRing(events.RingOptions{Cluster: cl.Name, Source: "broker", URL: cl.Events, Client: ringing}), every, cl.Name)
 	}
+	if source := s.doctor.logs.source(cl); source != nil {
+		s.scheduler.Add(source, every, cl.Name)
+	}
 	return nil
 }
 
@@ -185,6 +192,9 @@ func (d *doctor) run(ctx context.Context) error {
 	g.Go(func() error { return d.loop.Run(ctx) })
 	if d.notifier != nil {
 		g.Go(func() error { return ended(ctx, d.notifier.Run(ctx)) })
+	}
+	if d.logs != nil && d.logs.forwarder != nil {
+		g.Go(func() error { return ended(ctx, d.logs.forwarder.Run(ctx)) })
 	}
 	return g.Wait()
 }

@@ -7,11 +7,12 @@ import (
 	"github.com/streamkeeper-io/streamkeeper"
 )
 
-// SourceKafka and SourceDeploys are the names under which the collectors of those kinds write events.
+// SourceKafka, SourceDeploys and SourceLoki are the names under which the collectors of those kinds write events.
 // Every other source is a broker's event ring.
 const (
 	SourceKafka   = "kafka"
 	SourceDeploys = "deploys"
+	SourceLoki    = "loki"
 )
 
 // kafkaKinds are told by the collector that watches through the Kafka protocol.
@@ -22,6 +23,12 @@ var kafkaKinds = []string{
 
 // sharedKinds are told by the broker itself where it has a ring, and by the Kafka collector elsewhere.
 var sharedKinds = []string{"topic_created", "topic_deleted", "partitions_added", "config_changed"}
+
+// loggedKinds are told by the logs of the brokers where there is no ring, each time they happen. What only clients write
+// of themselves is not among them: nobody can promise that all clients' logs arrive.
+var loggedKinds = []string{
+	"member_left", "member_expired", "member_joined", "rebalance_started", "rebalance_completed", "shutdown_requested",
+}
 
 // lastingKinds survive a restart of their source, which tells them again: a gap does not hide them.
 var lastingKinds = []string{"shutdown_requested", "broker_started"}
@@ -55,14 +62,14 @@ func (m mark) covers(from, to time.Time, grace time.Duration) bool {
 func (c *clusterLog) covered(kind string, from, to time.Time, grace time.Duration) bool {
 	var rings, answered int
 	for name, m := range c.marks {
-		isRing := name != SourceKafka && name != SourceDeploys
-		if isRing {
+		ring := isRing(name)
+		if ring {
 			rings++
 		}
-		if !tells(name, isRing, kind) {
+		if !tells(name, ring, kind) {
 			continue
 		}
-		if slices.Contains(lastingKinds, kind) {
+		if ring && slices.Contains(lastingKinds, kind) {
 			m.From = time.Time{}
 		}
 		if !m.covers(from, to, grace) {
@@ -77,6 +84,11 @@ func (c *clusterLog) covered(kind string, from, to time.Time, grace time.Duratio
 	return answered > 0
 }
 
+// isRing reports whether a source is a broker's event ring.
+func isRing(source string) bool {
+	return source != SourceKafka && source != SourceDeploys && source != SourceLoki
+}
+
 // tells reports whether a source is one that tells of a kind of event.
 func tells(source string, ring bool, kind string) bool {
 	switch {
@@ -84,6 +96,8 @@ func tells(source string, ring bool, kind string) bool {
 		return source == SourceKafka
 	case kind == "deploy":
 		return source == SourceDeploys
+	case source == SourceLoki:
+		return slices.Contains(loggedKinds, kind)
 	default:
 		return ring
 	}
