@@ -135,7 +135,7 @@ func attributeValue(s string) (v any, rest string, ok bool) {
 var kafkaEvents = []string{
 	"offset_rewound", "offset_jumped", "stall_began", "stall_cleared", "stall_followed_partition", "stall_cleared_by_new_owner",
 	"member_seen", "member_gone", "group_became_empty", "topic_created", "topic_deleted", "partitions_added", "config_changed",
-	"broker_unreachable", "broker_back",
+	"broker_unreachable", "broker_back", "partition_offline", "partition_online",
 }
 
 func isKafkaEvent(kind string) bool { return slices.Contains(kafkaEvents, kind) }

@@ -19,6 +19,7 @@ const (
 var kafkaKinds = []string{
 	"offset_rewound", "offset_jumped", "stall_began", "stall_cleared", "stall_followed_partition",
 	"stall_cleared_by_new_owner", "member_seen", "member_gone", "group_became_empty", "broker_unreachable", "broker_back",
+	"partition_offline", "partition_online",
 }
 
 // sharedKinds are told by the broker itself where it has a ring, and by the Kafka collector elsewhere.

@@ -50,6 +50,11 @@ func (m meter) membership() {
 		empty = m.at.Sub(g.empty).Seconds()
 	}
 	m.add("empty_seconds", empty)
+	losses, since, ok := g.lost(m.at)
+	m.add("losses_watched", float64(losses))
+	if ok {
+		m.add("last_loss_seconds", since.Seconds())
+	}
 	if !g.memberSeen.IsZero() {
 		m.add("members_seen_seconds", m.at.Sub(g.memberSeen).Seconds())
 	}
@@ -67,7 +72,7 @@ func (m meter) offsets() {
 	g := m.g
 	fresh, lag, late, lateKnown := 0, int64(0), 0.0, true
 	stalled, going, growing, trended, busy := 0, 0, 0, 0, 0
-	top := int64(0)
+	top, unread := int64(0), int64(0)
 	for _, p := range g.parts {
 		if !p.fresh {
 			continue
@@ -75,6 +80,9 @@ func (m meter) offsets() {
 		fresh++
 		n := p.lag(p.part.start)
 		lag, top = lag+n, max(top, n)
+		if p.part.start != unset && !p.assumed {
+			unread += max(0, p.part.start-p.progress.committed)
+		}
 		seconds, ok := p.lagSeconds(m.at)
 		late, lateKnown = max(late, seconds), lateKnown && ok
 		switch {
@@ -104,6 +112,7 @@ func (m meter) offsets() {
 	m.add("busy_partitions", float64(busy))
 	m.add("stalled_partitions", float64(stalled))
 	m.add("moving_partitions", float64(going))
+	m.add("deleted_unread_messages", float64(unread))
 	if lateKnown {
 		m.add("lag_seconds", late)
 	}

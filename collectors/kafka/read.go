@@ -123,7 +123,8 @@ func newTopicState(t kmsg.MetadataResponseTopic) *topicState {
 		for len(state.parts) < len(t.Partitions) {
 			state.parts = append(state.parts, newPartState())
 		}
-		state.parts[p.Partition].leader = p.Leader
+		part := &state.parts[p.Partition]
+		part.leader, part.replicas, part.isr = p.Leader, p.Replicas, p.ISR
 	}
 	return state
 }
@@ -132,10 +133,15 @@ func newTopicState(t kmsg.MetadataResponseTopic) *topicState {
 func (c *Collector) readReachability(ctx context.Context, s *snapshot) {
 	s.reachable = map[int32]bool{}
 	ids := slices.Collect(maps.Keys(s.brokers))
-	for id := range c.track.brokers {
-		if _, ok := s.brokers[id]; !ok {
-			ids = append(ids, id)
+	for id, b := range c.track.brokers {
+		if _, ok := s.brokers[id]; ok {
+			continue
 		}
+		if b.state.address == "" { // it was away when we came: nobody tells where it would be
+			s.reachable[id] = false
+			continue
+		}
+		ids = append(ids, id)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()

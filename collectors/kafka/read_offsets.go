@@ -58,7 +58,12 @@ func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 	for where, l := range heads {
 		s.topics[where.topic].parts[where.index].head = l.offset
 	}
-	s.asked, s.heads = len(wanted), len(heads)
+	s.heads = len(heads)
+	for _, p := range wanted {
+		if s.topics[p.topic].parts[p.index].leader >= 0 {
+			s.asked++
+		}
+	}
 }
 
 // wanted lists the partitions whose offsets are read: those that groups read first, up to the bound. Of the

@@ -36,7 +36,9 @@ type topicState struct {
 
 // partState is a partition; offsets are unset when they could not be read.
 type partState struct {
-	leader           int32 // -1: none
+	leader           int32   // -1: none
+	replicas         []int32 // the nodes that should hold it
+	isr              []int32 // and those that do
 	start, lso, head int64
 }
 

@@ -28,6 +28,10 @@ type brokerTrack struct {
 	since     time.Time // of the first of them
 	told      bool      // broker_unreachable was told
 
+	replicas  int       // partitions that should have a replica on it
+	outOfSync int       // of those, the ones that do not count on it now
+	away      time.Time // since when it has not answered, as far as watched; zero while it does
+
 	leads   int // leaderships in the last Metadata that was read while it was reachable
 	ledKnow bool
 	led     []leadership // over the last minute
@@ -48,6 +52,7 @@ func (t *tracker) absorbBrokers(s *snapshot, r *round) {
 		b.state, b.seen = state, s.at
 	}
 	t.metadata = s.brokers != nil
+	t.countReplicas(s)
 	leads := leaderships(s)
 	for _, id := range slices.Sorted(maps.Keys(t.brokers)) {
 		b := t.brokers[id]
@@ -55,6 +60,11 @@ func (t *tracker) absorbBrokers(s *snapshot, r *round) {
 			_, b.listed = s.brokers[id]
 		}
 		b.reachable, b.known = s.reachable[id]
+		if b.reachable {
+			b.away = time.Time{}
+		} else if b.known && b.away.IsZero() {
+			b.away = s.at
+		}
 		if b.reachable && leads != nil {
 			b.lead(s.at, leads[id])
 		}
@@ -63,6 +73,33 @@ func (t *tracker) absorbBrokers(s *snapshot, r *round) {
 		}
 		if s.at.Sub(b.seen) > forgetBrokers {
 			delete(t.brokers, id)
+		}
+	}
+}
+
+// countReplicas counts what each node should hold, and does not. A node that only replica lists name was away when we
+// came: it is watched from now on.
+func (t *tracker) countReplicas(s *snapshot) {
+	if !s.topicsRead || s.brokers == nil {
+		return
+	}
+	for _, b := range t.brokers {
+		b.replicas, b.outOfSync = 0, 0
+	}
+	for _, topic := range s.topics {
+		for _, p := range topic.parts {
+			for _, id := range p.replicas {
+				b := t.brokers[id]
+				if b == nil {
+					b = &brokerTrack{}
+					t.brokers[id] = b
+				}
+				b.seen = s.at
+				b.replicas++
+				if !slices.Contains(p.isr, id) || p.leader < 0 {
+					b.outOfSync++
+				}
+			}
 		}
 	}
 }
@@ -121,7 +158,11 @@ func (t *tracker) reach(at time.Time, id int32, b *brokerTrack, r *round) {
 		attrs["leaderships_at_loss"] = float64(b.leads)
 		attrs["leaders_moved_first"] = most > 0 && float64(b.leads) <= 0.1*float64(most)
 	}
-	t.tell(r, b.since, "broker_unreachable", entity, fmt.Sprintf("broker %d (%s) does not answer", id, b.state.address), attrs)
+	text := fmt.Sprintf("broker %d (%s) does not answer", id, b.state.address)
+	if b.state.address == "" {
+		text = fmt.Sprintf("broker %d is not in the cluster, and %d partitions count on it", id, b.replicas)
+	}
+	t.tell(r, b.since, "broker_unreachable", entity, text, attrs)
 }
 
 func (t *tracker) measureBrokers(r *round) {
@@ -134,6 +175,17 @@ func (t *tracker) measureBrokers(r *round) {
 		}
 		if b.known {
 			r.add("streamkeeper_broker_reachable", labels, truth(b.reachable))
+		}
+		if b.known {
+			away := 0.0
+			if !b.away.IsZero() {
+				away = r.at.Sub(b.away).Seconds()
+			}
+			r.add("streamkeeper_broker_away_seconds", labels, away)
+		}
+		if t.metadata {
+			r.add("streamkeeper_broker_replicas", labels, float64(b.replicas))
+			r.add("streamkeeper_broker_replicas_out_of_sync", labels, float64(b.outOfSync))
 		}
 		if b.ledKnow && b.reachable {
 			r.add("streamkeeper_broker_leaderships", labels, float64(b.leads))

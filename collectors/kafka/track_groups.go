@@ -27,6 +27,7 @@ type groupTrack struct {
 	behind                        time.Time // since when some partition is behind; zero when all are caught up
 	empty                         time.Time // since when it has no members; zero when it has some, or that is not known
 	memberSeen                    time.Time
+	losses                        []time.Time             // of members, within lossWindow
 	stray                         [2]time.Time            // the last two rounds in which a commit moved while there were no members
 	ownerChanged                  time.Time               // of a stalled partition
 	uncommitted                   map[partition]time.Time // since when members own a partition that the group never committed on
@@ -44,6 +45,7 @@ type groupPart struct {
 	oldName    string
 	ownerSince time.Time
 	stall      *stall
+	unread     bool // in the round before, the log began after what was committed: records were deleted unread
 	assumed    bool // nothing was ever committed: progress begins where the log ended when that began to count
 	labels     map[string]string
 }
@@ -202,6 +204,7 @@ func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
 // step advances one partition and tells of positions that jumped.
 func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed int64, r *round) {
 	previousHead := gp.head
+	defer func() { gp.unread = gp.part.start != unset && gp.part.start > committed }()
 	s := gp.advance(r.at, t.last, committed, gp.part.head)
 	if gp.part.head > gp.headSeen {
 		g.producedTotal += float64(gp.part.head - gp.headSeen)
@@ -240,12 +243,15 @@ const (
 // between were gone, when nobody was there to read them, or when no consumer could have read them. A
 // consumer that catches up makes big steps too, so size alone proves nothing.
 func (t *tracker) isJump(g *groupTrack, gp *groupPart, s step) bool {
-	passed := gp.part.start != unset && gp.part.start > s.from
+	deleted := gp.part.start != unset && gp.part.start > s.from && s.to >= gp.part.start
 	rate, _ := t.produceRate(gp.part)
 	if float64(s.forward) <= max(jumpMin, jumpRates*rate*t.every.Seconds()) {
-		return passed && s.to <= gp.part.start // exactly to what retention has left
+		// An application that deletes what it has done with (Kafka Streams does) moves both in one round; one whose
+		// records were deleted unread was seen below the start of the log. What it commits below that it has
+		// fetched before.
+		return deleted && gp.unread
 	}
-	return passed || g.idle() || float64(s.forward)/max(1, t.every.Seconds()) > plausibleRate
+	return deleted || g.idle() || float64(s.forward)/max(1, t.every.Seconds()) > plausibleRate
 }
 
 func (t *tracker) jumpAttrs(g *groupTrack, where partition, gp *groupPart, s step, previousHead int64) map[string]any {
@@ -259,6 +265,9 @@ func (t *tracker) jumpAttrs(g *groupTrack, where partition, gp *groupPart, s ste
 	if gp.part.start != unset {
 		attrs["log_start"] = float64(gp.part.start)
 		attrs["log_start_passed"] = gp.part.start > s.from
+		if lost := min(gp.part.start, s.to) - s.from; lost > 0 && s.forward > 0 {
+			attrs["deleted_unread"] = float64(lost)
+		}
 	}
 	if rate, ok := t.produceRate(gp.part); ok {
 		attrs["rate"] = rate

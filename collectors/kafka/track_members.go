@@ -65,6 +65,7 @@ func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys m
 			continue
 		}
 		m := g.members[id]
+		g.lose(r.at)
 		attrs := t.memberAttrs(g, m)
 		attrs["members"] = float64(len(now))
 		attrs["listed_while_frozen"] = m.frozenSeen >= 2
@@ -80,6 +81,30 @@ func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys m
 		attrs["members"] = float64(len(now))
 		t.tell(r, r.at, "member_seen", entity, fmt.Sprintf("%s is a member of %s", m.key, g.name), attrs)
 	}
+}
+
+const (
+	lossWindow = 15 * time.Minute
+	maxLosses  = 64
+)
+
+// lose remembers when a member was lost; a group that loses more than maxLosses does not lose its newest.
+func (g *groupTrack) lose(at time.Time) {
+	if len(g.losses) == maxLosses {
+		g.losses = slices.Delete(g.losses, 0, 1)
+	}
+	g.losses = append(g.losses, at)
+}
+
+// lost counts the members lost within lossWindow, and since when the last is gone; ok is false without any.
+func (g *groupTrack) lost(at time.Time) (n int, since time.Duration, ok bool) {
+	for len(g.losses) > 0 && at.Sub(g.losses[0]) > lossWindow {
+		g.losses = slices.Delete(g.losses, 0, 1)
+	}
+	if n = len(g.losses); n == 0 {
+		return 0, 0, false
+	}
+	return n, at.Sub(g.losses[n-1]), true
 }
 
 func (t *tracker) memberAttrs(g *groupTrack, m *memberTrack) map[string]any {

@@ -262,8 +262,17 @@ func TestJumps(t *testing.T) {
 			[]string{"offset_jumped/0"},
 		},
 		{
-			"a little step exactly to what retention left is one, too", worker, 0, func(s *scene) { s.starts[0] = 1480; s.commit[0] = 1480 },
+			"a little step to what retention left is one, too", worker, 0,
+			func(s *scene) { s.starts[0] = 1480; s.look(); s.commit[0] = 1480 },
 			[]string{"offset_jumped/0"},
+		},
+		{
+			"who fetched before retention came commits what was deleted meanwhile", worker, 0,
+			func(s *scene) { s.starts[0] = 1480; s.look(); s.commit[0] = 1470 }, nil,
+		},
+		{
+			"an application that deletes what it has done with does not jump", worker, 0,
+			func(s *scene) { s.starts[0] = 1480; s.commit[0] = 1480 }, nil,
 		},
 		{"a burst is read as it comes", worker, 0, func(s *scene) { s.heads[0] += 20_000; s.commit[0] = s.heads[0] }, nil},
 		{

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
@@ -26,6 +27,7 @@ type topicTrack struct {
 // round read the head.
 type partTrack struct {
 	leader           int32
+	offline          bool // it had no leader in the last Metadata, and that was told
 	start, lso, head int64
 	fresh            bool
 	headMoved        time.Time // when the head was last seen to move
@@ -53,6 +55,7 @@ func (t *tracker) absorbTopics(s *snapshot, r *round) {
 			t.tellTopic(r, "partitions_added", name, map[string]any{"topic": name, "from": float64(len(topic.parts)), "to": float64(len(state.parts))})
 		}
 		topic.absorb(s.at, state)
+		t.tellOffline(name, topic, state, r)
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.topics)) {
 		if _, ok := s.topics[name]; ok {
@@ -124,6 +127,32 @@ func (p *partTrack) absorb(at time.Time, now partState) {
 	p.heads.add(at, now.head)
 }
 
+// tellOffline tells of each partition that has lost its leader, with the nodes that could lead it: also of those that
+// had none when watching began.
+func (t *tracker) tellOffline(name string, topic *topicTrack, state *topicState, r *round) {
+	for i, now := range state.parts {
+		p := topic.parts[i]
+		if offline := now.leader < 0; offline == p.offline {
+			continue
+		}
+		p.offline = !p.offline
+		kind, text := "partition_online", "%s-%d has a leader again"
+		if p.offline {
+			kind, text = "partition_offline", "%s-%d has no leader"
+		}
+		attrs := map[string]any{"topic": name, "partition": float64(i), "replicas": float64(len(now.replicas)), "brokers": nodeList(now.replicas)}
+		t.tell(r, r.at, kind, t.entity(streamkeeper.KindTopic, name), fmt.Sprintf(text, name, i), attrs)
+	}
+}
+
+func nodeList(ids []int32) string {
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		words[i] = itoa(id)
+	}
+	return strings.Join(words, ", ")
+}
+
 // part finds a partition; nil when the cluster does not have it.
 func (t *tracker) part(p partition) *partTrack {
 	topic := t.topics[p.topic]
@@ -145,9 +174,12 @@ func (t *tracker) measureTopics(r *round) {
 			continue
 		}
 		r.add("streamkeeper_topic_partitions", topic.labels, float64(len(topic.parts)))
-		var sum, fresh, ever int64
+		var sum, fresh, ever, offline int64
 		var stuck time.Duration
 		for _, p := range topic.parts {
+			if p.offline {
+				offline++
+			}
 			if p.head == unset {
 				continue
 			}
@@ -160,6 +192,7 @@ func (t *tracker) measureTopics(r *round) {
 				stuck = max(stuck, r.at.Sub(p.lsoFrozen))
 			}
 		}
+		r.add("streamkeeper_topic_offline_partitions", topic.labels, float64(offline))
 		if all := int64(len(topic.parts)); ever == all && 10*fresh >= 9*all {
 			r.add("streamkeeper_topic_end_offset", topic.labels, float64(sum))
 			r.add("streamkeeper_topic_stable_offset_stuck_seconds", topic.labels, stuck.Seconds())
