@@ -175,3 +175,16 @@ func (c *Cluster) Stop() error {
 	}
 	return errors.Join(append(all, os.RemoveAll(c.dir))...)
 }
+
+// Kill ends one broker, by its id from 1 on, as a crash does: it hands nothing over.
+func (c *Cluster) Kill(id int) error {
+	if id < 1 || id > len(c.nodes) {
+		return fmt.Errorf("there is no broker %d", id)
+	}
+	n := c.nodes[id-1]
+	if err := n.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	<-n.done
+	return nil
+}

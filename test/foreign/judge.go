@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/streamkeeper-io/streamkeeper"
+)
+
+// diagnose runs the command as a user would.
+func (l *lab) diagnose(ctx context.Context) (*streamkeeper.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.o.window+diagnoseGrace)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, l.o.binary, "diagnose", "--brokers", l.cluster.Bootstrap(), "--for", l.o.window.String(), "-o", "json")
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() > 1) {
+		return nil, fmt.Errorf("diagnose: %w: %s", err, log.String())
+	}
+	var answer streamkeeper.Reports
+	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
+		return nil, fmt.Errorf("diagnose printed no report: %w", err)
+	}
+	if len(answer.Reports) != 1 {
+		return nil, fmt.Errorf("diagnose told of %d clusters", len(answer.Reports))
+	}
+	if l.o.show {
+		_, _ = os.Stdout.Write(out.Bytes())
+	}
+	return &answer.Reports[0], nil
+}
+
+// judge prints what was expected and what was said first, and reports whether that is right.
+func (l *lab) judge(s *scenario, r *streamkeeper.Report) bool {
+	find := s.entity
+	if find == nil {
+		find = group
+	}
+	about := find(l, l.work[s.name])
+	var first, harmless *streamkeeper.Finding
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		switch {
+		case about.Kind == "" && f.Entity.Name != s.name, about.Kind != "" && (f.Entity.Kind != about.Kind || f.Entity.Name != about.Name):
+		case f.Verdict == streamkeeper.VerdictBenign:
+			harmless = cmpOr(harmless, f)
+		default:
+			first = cmpOr(first, f)
+		}
+	}
+	given := cmpOr(first, harmless)
+	right := false
+	switch {
+	case s.cause() == "healthy":
+		right = first == nil
+	case s.benign:
+		right = first == nil && harmless != nil && harmless.Cause == s.cause()
+	default:
+		right = first != nil && s.names(first)
+	}
+	mark := "ok   "
+	if !right {
+		mark = "FAIL "
+	}
+	fmt.Printf("%s %-28s want %s, given %s\n", mark, s.name, strings.Join(s.want(), " | "), said(given))
+	if !right {
+		l.explain(s, r)
+	}
+	return right
+}
+
+func (s *scenario) want() []string {
+	if len(s.causes) > 0 {
+		return s.causes
+	}
+	return []string{s.cause()}
+}
+
+func (s *scenario) names(f *streamkeeper.Finding) bool {
+	return slices.ContainsFunc(s.want(), func(c string) bool { return c == f.Cause || slices.Contains(f.Causes, c) })
+}
+
+// explain prints what was seen of the scenario's topic and group.
+func (l *lab) explain(s *scenario, r *streamkeeper.Report) {
+	for _, x := range r.Symptoms {
+		if x.Entity.Name == s.name || x.Entity.Kind == streamkeeper.KindBroker {
+			fmt.Printf("        symptom %s on %s: %s\n", x.ID, x.Entity, x.Text)
+		}
+	}
+	for _, f := range r.Findings {
+		if f.Entity.Name != s.name {
+			continue
+		}
+		fmt.Printf("        finding %s %s %.2f (assessed %.2f)\n", f.Cause, f.Verdict, f.Confidence, f.Assessed)
+		for _, e := range f.Evidence {
+			fmt.Printf("          %s %s: %s\n", e.Bearing, e.ID, e.Text)
+		}
+		for _, a := range f.Alternatives {
+			fmt.Printf("          not %s %.2f: %s\n", a.Cause, a.Confidence, a.WhyNot)
+		}
+	}
+}
+
+func said(f *streamkeeper.Finding) string {
+	if f == nil {
+		return "nothing"
+	}
+	name := f.Cause
+	if len(f.Causes) > 0 {
+		name = strings.Join(f.Causes, " | ")
+	}
+	return fmt.Sprintf("%s (%s, %.0f %%, %s)", name, f.Verdict, 100*f.Confidence, f.Entity)
+}
+
+func cmpOr(a, b *streamkeeper.Finding) *streamkeeper.Finding {
+	if a != nil {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/streamkeeper-io/streamkeeper/cli/drill"
+	"github.com/streamkeeper-io/streamkeeper/test/kafka"
+)
+
+// Timings of one phase. Healthy traffic comes first so that groups have committed; a fault that stands is injected
+// some time before anybody looks, one that is an event while somebody does.
+const (
+	healthyFor    = 25 * time.Second
+	faultStands   = 20 * time.Second
+	eventAfter    = 6 * time.Second
+	adminTimeout  = 30 * time.Second
+	diagnoseGrace = 2 * time.Minute
+)
+
+// lab is a cluster with clients on it.
+type lab struct {
+	o       options
+	dist    *kafka.Dist
+	cluster *kafka.Cluster
+	client  *kgo.Client
+	admin   *kadm.Client
+	work    map[string]*workload // by scenario
+	source  *drillWorker         // produces to every topic
+	streams map[string]drill.Stream
+
+	wg  sync.WaitGroup
+	end []func() // ends clients, last first
+
+	lost int32 // the broker that was killed
+}
+
+func openLab(ctx context.Context, dist *kafka.Dist, o options) (*lab, error) {
+	began := time.Now()
+	cluster, err := dist.Start(ctx, kafka.Options{Brokers: o.brokers, Heap: "384m"})
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("Apache Kafka %s, %d brokers, serves after %.0f s\n", kafka.Version(), o.brokers, time.Since(began).Seconds())
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Addresses()...))
+	if err != nil {
+		return nil, errors.Join(err, cluster.Stop())
+	}
+	return &lab{
+		o: o, dist: dist, cluster: cluster, client: client, admin: kadm.NewClient(client),
+		work: map[string]*workload{}, streams: map[string]drill.Stream{},
+	}, nil
+}
+
+// Close ends the clients, then the cluster.
+func (l *lab) Close() error {
+	l.endClients()
+	l.client.Close()
+	return l.cluster.Stop()
+}
+
+func (l *lab) endClients() {
+	for i := len(l.end) - 1; i >= 0; i-- {
+		l.end[i]()
+	}
+	l.end = nil
+	l.wg.Wait()
+	l.source, l.streams = nil, map[string]drill.Stream{}
+}
+
+// play runs scenarios side by side and returns how many were named right.
+func (l *lab) play(ctx context.Context, scenarios []scenario) (int, error) {
+	defer l.endClients()
+	clients, stop := context.WithCancel(ctx)
+	l.end = append(l.end, stop)
+	for i := range scenarios {
+		if err := l.raise(clients, &scenarios[i]); err != nil {
+			return 0, fmt.Errorf("%s: %w", scenarios[i].name, err)
+		}
+	}
+	if err := l.produce(clients); err != nil {
+		return 0, err
+	}
+	if !pause(ctx, healthyFor) {
+		return 0, ctx.Err()
+	}
+	if err := l.inject(clients, scenarios, false); err != nil {
+		return 0, err
+	}
+	if !pause(ctx, faultStands) {
+		return 0, ctx.Err()
+	}
+	var failed error
+	l.wg.Go(func() {
+		if pause(clients, eventAfter) {
+			failed = l.inject(clients, scenarios, true)
+		}
+	})
+	report, err := l.diagnose(ctx)
+	if err != nil {
+		return 0, err
+	}
+	l.endClients()
+	if failed != nil {
+		return 0, failed
+	}
+	right := 0
+	for _, s := range scenarios {
+		if l.judge(&s, report) {
+			right++
+		}
+	}
+	return right, nil
+}
+
+func (l *lab) inject(ctx context.Context, scenarios []scenario, during bool) error {
+	for i := range scenarios {
+		s := &scenarios[i]
+		if s.inject == nil || s.during != during {
+			continue
+		}
+		if err := s.inject(ctx, l, l.work[s.name]); err != nil {
+			return fmt.Errorf("inject %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// pause waits; false when the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

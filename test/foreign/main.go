@@ -1,0 +1,112 @@
+// Command foreign is `task test:kafka`: faults are injected with real clients into a real Apache Kafka, several groups
+// side by side, and `diagnose --brokers` must name each of them, without history and without anything but the Kafka
+// protocol. The last line is JSON: {"right", "of"}.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/test/kafka"
+)
+
+type options struct {
+	binary, only string
+	brokers      int
+	runs         int
+	least        float64
+	window       time.Duration
+	show         bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.binary, "binary", ".bin/streamkeeper", "path of the program")
+	flag.IntVar(&o.brokers, "brokers", 3, "brokers of the cluster, 1 or 3; faults of brokers need 3")
+	flag.StringVar(&o.only, "run", "", "run only the scenarios whose name contains one of these, comma-separated")
+	flag.IntVar(&o.runs, "runs", 1, "how often, each on a new cluster")
+	flag.Float64Var(&o.least, "least", 0.9, "share of right answers below which the test fails")
+	flag.DurationVar(&o.window, "for", time.Minute, "how long diagnose observes")
+	flag.BoolVar(&o.show, "show", false, "print each diagnosis whole")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "foreign:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	dist, err := kafka.Resolve(ctx)
+	if err != nil {
+		return err
+	}
+	right, of := 0, 0
+	for i := range o.runs {
+		if o.runs > 1 {
+			fmt.Printf("-- run %d\n", i+1)
+		}
+		r, n, err := once(ctx, dist, o)
+		if err != nil {
+			return err
+		}
+		right, of = right+r, of+n
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]int{"right": right, "of": of}); err != nil {
+		return err
+	}
+	if of == 0 {
+		return fmt.Errorf("no scenario is called %q", o.only)
+	}
+	if float64(right) < o.least*float64(of) {
+		return fmt.Errorf("%d of %d right, want %.0f %%", right, of, 100*o.least)
+	}
+	return nil
+}
+
+// once plays all scenarios on a new cluster: those of groups first, then those of brokers.
+func once(ctx context.Context, dist *kafka.Dist, o options) (right, of int, err error) {
+	l, err := openLab(ctx, dist, o)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	for _, phase := range [][]scenario{groupScenarios, brokerScenarios} {
+		chosen := choose(phase, o)
+		if len(chosen) == 0 {
+			continue
+		}
+		r, err := l.play(ctx, chosen)
+		if err != nil {
+			return right, of, err
+		}
+		right, of = right+r, of+len(chosen)
+	}
+	return right, of, nil
+}
+
+func choose(all []scenario, o options) []scenario {
+	var out []scenario
+	for _, s := range all {
+		if s.brokers > o.brokers {
+			fmt.Printf("left  %s: needs %d brokers\n", s.name, s.brokers)
+			continue
+		}
+		for word := range strings.SplitSeq(o.only, ",") {
+			if strings.Contains(s.name, word) {
+				out = append(out, s)
+				break
+			}
+		}
+	}
+	return out
+}

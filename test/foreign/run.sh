@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Faults on a real Apache Kafka (from Maven Central), watched through the Kafka protocol alone, cold: diagnose must
+# name each. Its members are franz-go, librdkafka (kcat) and Java consumers.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. scripts/lib.sh
+if ! command -v java >/dev/null 2>&1 || ! command -v mvn >/dev/null 2>&1; then
+	left_out "faults on a real Apache Kafka (java 17 or newer, or mvn, is missing; Debian: openjdk-17-jre-headless, maven)"
+	exit 0
+fi
+. scripts/server.sh
+apt_install kcat
+exec go run ./test/foreign -binary .bin/streamkeeper "$@"
