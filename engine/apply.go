@@ -58,6 +58,9 @@ func (e *Engine) indexLoop() {
 			e.event(EventMaintenanceFailed, "indexing a log segment failed: "+err.Error(), map[string]any{"error": err.Error()})
 			return
 		}
+		if e.checkpointDue() {
+			e.askCheckpoint()
+		}
 		e.tier.Wake()
 		e.wake()
 	}
@@ -92,8 +95,9 @@ func (e *Engine) apply(i commitlog.Info) error {
 	e.groups.save(c)
 	e.transactions.save(c)
 	e.tierRec.save(c)
-	// What was collected is settled; in the modes that settle before the disk does, the disk comes first here.
-	if e.o.Log.Flush != FlushFsync && e.log.Synced() < e.log.Settled() {
+	// What was collected is settled; in the modes that settle before the disk does, the disk comes first here. While
+	// recovering there is no log yet, and what was replayed is on disk.
+	if e.log != nil && e.o.Log.Flush != FlushFsync && e.log.Synced() < e.log.Settled() {
 		if err := e.log.Sync(); err != nil {
 			c.Drop()
 			return err

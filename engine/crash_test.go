@@ -138,7 +138,7 @@ func newCrash(seed uint64, swallow string) *crash {
 func (c *crash) options() engine.Options {
 	return engine.Options{
 		Dir: "data", FS: c.fs, Observer: alarms{c, c.fs}, Store: enginetest.NewStore(c.objects, c.fs), CacheBytes: 1,
-		Log: engine.LogOptions{SegmentBytes: 32 << 10, Flush: c.flush, FlushInterval: time.Millisecond},
+		Log: engine.LogOptions{SegmentBytes: 32 << 10, Flush: c.flush, FlushInterval: time.Millisecond, CheckpointBytes: 64 << 10},
 		Tier: engine.TierOptions{
 			OffloadAfter: time.Millisecond, LocalBytes: 128 << 10, HardLocalBytes: 64 << 20, SliceBytes: 4 << 10, PoolBytes: 64 << 10,
 			CompactEvery: 3 * time.Millisecond, RewriteEvery: 5 * time.Millisecond, RewriteFan: 3,

@@ -53,8 +53,10 @@ type Engine struct {
 	workers sync.WaitGroup
 	indexer sync.WaitGroup
 	kick    chan struct{} // wakes the maintenance loop
-	counts  counters
-	pids    pidBlock
+	// checkpoint wakes the loop that keeps the index's checkpoint young.
+	checkpoint chan struct{}
+	counts     counters
+	pids       pidBlock
 }
 
 type counters struct {
@@ -78,7 +80,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	begin := o.Clock.Now()
-	e := &Engine{o: o, kick: make(chan struct{}, 1), left: make(chan struct{}, 1)}
+	e := &Engine{o: o, kick: make(chan struct{}, 1), checkpoint: make(chan struct{}, 1), left: make(chan struct{}, 1)}
 	e.events = &eventFilter{to: o.Observer, now: o.Clock.Now}
 	defer func() {
 		if err != nil {
@@ -113,6 +115,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.startWorkers()
+	e.askCheckpoint() // behind what is served: a restart loop must not replay more each time
 	e.event(EventRecovered, fmt.Sprintf("recovered %d log bytes", rec.Replayed), map[string]any{
 		"seconds": o.Clock.Now().Sub(begin).Seconds(), "replayed_bytes": rec.Replayed, "clean": clean != 0,
 	})
@@ -145,6 +148,7 @@ func (e *Engine) startWorkers() {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.stop = cancel
 	e.indexer.Go(e.indexLoop)
+	e.workers.Go(func() { e.keepCheckpoints(ctx) })
 	e.workers.Go(func() { e.maintain(ctx) })
 	e.workers.Go(func() { e.compactLoop(ctx) })
 	e.workers.Go(func() { e.runTier(ctx) })

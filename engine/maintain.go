@@ -13,29 +13,44 @@ const (
 	maintainEvery  = time.Second
 	retentionEvery = 15 * time.Second
 	expireEvery    = time.Minute
-	// The log suffix a restart replays is bounded by both.
-	checkpointBytes = 256 << 20
+	// The log suffix that a restart replays is bounded in time, too.
 	checkpointEvery = 60 * time.Second
 )
+
+// keepCheckpoints makes durable what the index holds, in time. It waits for nothing else: a slow step of the upkeep must
+// not make the next start slow.
+func (e *Engine) keepCheckpoints(ctx context.Context) {
+	for e.wait(ctx, checkpointEvery, e.checkpoint) {
+		if e.index.Watermark() > e.index.Durable() {
+			e.report("checkpointing the index", e.index.Flush())
+		}
+	}
+}
+
+// checkpointDue tells that a restart would replay too much.
+func (e *Engine) checkpointDue() bool {
+	return e.index.Watermark()-e.index.Durable() >= uint64(e.o.Log.CheckpointBytes)
+}
+
+// askCheckpoint has one made soon. It never blocks.
+func (e *Engine) askCheckpoint() {
+	select {
+	case e.checkpoint <- struct{}{}:
+	default:
+	}
+}
 
 // maintain is the one loop for everything that is not urgent. An error is reported and the step is tried again: what it
 // could not free makes the ladder refuse appends in time.
 func (e *Engine) maintain(ctx context.Context) {
-	var retention, expiry, checkpoint time.Time
 	now := e.o.Clock.Now()
-	retention, expiry, checkpoint = now, now, now
+	retention, expiry := now, now
 	for {
 		now = e.o.Clock.Now()
 		e.rotateOld(now)
 		e.report("recycling segments", e.recycle())
 		e.climb()
 		e.report("clearing deleted topics", e.clearDeleted(ctx))
-		if lag := e.log.Gauges().Next - e.index.Durable(); now.Sub(checkpoint) >= checkpointEvery || lag > checkpointBytes {
-			if e.index.Watermark() > e.index.Durable() {
-				e.report("checkpointing the index", e.index.Flush())
-			}
-			checkpoint = now
-		}
 		if now.Sub(retention) >= retentionEvery {
 			e.report("applying retention", e.retain(ctx, now))
 			retention = now

@@ -47,6 +47,7 @@ const (
 	EventBudgetStretched   = "budget_stretched"
 	EventBudgetThrottling  = "budget_throttling"
 	EventBudgetRefusing    = "budget_refusing"
+	EventRecovering        = "recovering" // a start that takes long, every few seconds
 	EventRecovered         = "recovered"
 	EventTopicCreated      = "topic_created"
 	EventTopicDeleted      = "topic_deleted"

@@ -27,6 +27,8 @@ type LogOptions struct {
 	SegmentBytes  int64         // size of a log segment; 0 = 64 MiB
 	Flush         Flushing      // when appends become durable; "" = fsync
 	FlushInterval time.Duration // for Flush = interval; 0 = 1 s
+	// CheckpointBytes of sealed log is what a restart replays at most, beside what is not sealed yet; 0 = 256 MiB.
+	CheckpointBytes int64
 }
 
 // Flushing says when the log calls fsync.
@@ -90,6 +92,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Log.SegmentBytes, 64<<20)
 	setDefault(&o.Log.Flush, FlushFsync)
 	setDefault(&o.Log.FlushInterval, time.Second)
+	setDefault(&o.Log.CheckpointBytes, 256<<20)
 	setDefault(&o.Tier.OffloadAfter, time.Minute)
 	setDefault(&o.Tier.CompactEvery, 30*time.Second)
 	setDefault(&o.Tier.LocalBytes, 1<<30)

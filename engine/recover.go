@@ -3,13 +3,15 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
 	"github.com/streamkeeper-io/streamkeeper/engine/commitlog"
 	"github.com/streamkeeper-io/streamkeeper/engine/index"
 )
 
-// recover loads the checkpoint, replays the log's suffix over it and puts the replayed segments into the index.
+// recover loads the checkpoint, replays the log's suffix over it and puts the replayed segments into the index. The work
+// depends on the suffix, which checkpoints bound, and not on the log.
 func (e *Engine) recover(clean uint64) (commitlog.Recovery, error) {
 	segments, err := e.index.Segments()
 	if err != nil {
@@ -33,10 +35,11 @@ func (e *Engine) recover(clean uint64) (commitlog.Recovery, error) {
 		mode = commitlog.FlushFsync
 	}
 	e.sealed.init()
+	e.ring.load(segments)
 	log, rec, err := commitlog.Open(commitlog.Options{
 		FS: e.o.FS, Dir: e.path("log"), SegmentBytes: e.o.Log.SegmentBytes, Mode: mode, Now: e.o.Clock.Now,
-		SegmentBase: uint64(uint32(e.epoch)) << 32, CacheBytes: e.o.CacheBytes,
-		Live: live, ReplayFrom: e.index.Watermark(), Replay: e.replay, CleanEnd: clean,
+		SegmentBase: uint64(uint32(e.epoch)) << 32, CacheBytes: e.o.CacheBytes, Live: live, CleanEnd: clean,
+		ReplayFrom: e.index.Watermark(), Replay: e.replay, Sealed: e.replayed, Progress: e.progress(),
 	}, &settler{e: e})
 	if err != nil {
 		if errors.Is(err, commitlog.ErrCorrupt) {
@@ -45,19 +48,38 @@ func (e *Engine) recover(clean uint64) (commitlog.Recovery, error) {
 		return rec, err
 	}
 	e.log = log
-	e.ring.load(segments)
-	for _, s := range rec.Sealed {
-		if err := e.apply(s); err != nil {
-			return rec, err
-		}
-	}
-	if len(rec.Sealed) > 0 {
-		// A restart loop must not replay more each time.
-		if err := e.index.Flush(); err != nil {
-			return rec, err
-		}
-	}
 	return rec, nil
+}
+
+// replayed puts a replayed segment into the index. What was replayed becomes durable on the way: starts that are cut
+// short, again and again, come to an end.
+func (e *Engine) replayed(i commitlog.Info) error {
+	if err := e.apply(i); err != nil {
+		return err
+	}
+	if e.checkpointDue() {
+		return e.index.Flush()
+	}
+	return nil
+}
+
+// progressEvery is how often a long recovery says how far it is.
+const progressEvery = 2 * time.Second
+
+// progress tells of a recovery that takes long.
+func (e *Engine) progress() func(done, total int64) {
+	began := e.o.Clock.Now()
+	told := began
+	return func(done, total int64) {
+		now := e.o.Clock.Now()
+		if now.Sub(told) < progressEvery {
+			return
+		}
+		told = now
+		e.event(EventRecovering, fmt.Sprintf("replaying the log: %d of %d MiB", done>>20, total>>20), map[string]any{
+			"replayed_bytes": done, "total_bytes": total, "seconds": now.Sub(began).Seconds(),
+		})
+	}
 }
 
 // replay applies one frame. Applying a frame again changes nothing (keeps I6): offsets say what is new.

@@ -15,7 +15,7 @@
 // It refuses to interpret payloads (only their CRC), to keep an index, and to decide when a segment may be recycled.
 //
 // The files: frame.go (format), slot.go and segment.go (ring and memory), reserve.go (append), writer.go (group
-// commit), recover.go (Open), read.go.
+// commit), recover.go and window.go (Open), read.go.
 //
 //	slot file:  [header frame][frame][frame]…[stale or zero bytes]
 //	frame:      64-byte header, payload, padding to 8 bytes

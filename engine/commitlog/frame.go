@@ -10,6 +10,9 @@ import (
 // ErrCorrupt means the log lost or changed bytes it had made durable. It is not repaired by cutting.
 var ErrCorrupt = errors.New("commit log is corrupt")
 
+// errShort means that a frame's header is right and its payload is not all there.
+var errShort = errors.New("frame does not fit")
+
 // Kind says what a frame's payload is.
 type Kind uint8
 
@@ -134,7 +137,7 @@ func decodeFrame(b []byte, segment, lsn uint64) (header, []byte, error) {
 	case h.lsn != lsn:
 		return h, nil, fmt.Errorf("frame of lsn %d", h.lsn)
 	case FrameSize(int(h.length)) > int64(len(b)):
-		return h, nil, fmt.Errorf("frame of %d bytes does not fit", h.length)
+		return h, nil, fmt.Errorf("frame of %d bytes: %w", h.length, errShort)
 	}
 	p := b[HeaderSize : HeaderSize+int(h.length)]
 	if !h.covers(p) {

@@ -116,6 +116,12 @@ func FuzzRecover(f *testing.F) {
 			next = p.End
 			return nil
 		}
+		o.Sealed = func(i Info) error {
+			if i.End < i.Start || i.End < next {
+				t.Errorf("segment %d to %d sealed, whose last frame ends at %d", i.Start, i.End, next)
+			}
+			return nil
+		}
 		r := recovery{o: &o}
 		var rec Recovery
 		var err error

@@ -68,10 +68,14 @@ type Options struct {
 	QueueBytes  int64 // Admit waits above so many unsettled bytes; 0 = 64 MiB
 
 	// Live are the sealed segments the caller's index still points into; ReplayFrom is where the index ends. Replay is
-	// called for each frame from there on; the payload is valid during the call only.
+	// called for each frame from there on; the payload is valid during the call only. Sealed is called after the last
+	// frame of each replayed segment, which is whole and on disk; End is where it was cut. Progress, if any, hears how
+	// many bytes were replayed, of how many at most.
 	Live       []Info
 	ReplayFrom uint64
 	Replay     func(Frame, Place) error
+	Sealed     func(Info) error
+	Progress   func(done, total int64)
 	// CleanEnd, when not 0, is where a clean shutdown left the log; ending anywhere else is corruption.
 	CleanEnd uint64
 }

@@ -1,9 +1,7 @@
 package commitlog
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +12,6 @@ import (
 type Recovery struct {
 	End      uint64 // where the log continues
 	Replayed int64  // bytes replayed
-	Sealed   []Info // the replayed segments, now sealed, oldest first; End is where each was cut
 }
 
 // Open recovers the log: it keeps the live segments, replays the suffix, cuts a torn tail and continues in a new
@@ -72,6 +69,8 @@ type recovery struct {
 	o     *Options
 	found []*found
 	rec   Recovery
+	win   window
+	total int64 // bytes there are to replay at most
 }
 
 func (r *recovery) run() (Recovery, error) {
@@ -81,18 +80,11 @@ func (r *recovery) run() (Recovery, error) {
 	if err := r.keepLive(); err != nil {
 		return r.rec, err
 	}
-	if err := r.replay(); err != nil {
-		return r.rec, err
-	}
 	// A file created just before a process crash may lack a durable directory entry.
 	if err := SyncDir(r.o.FS, r.o.Dir); err != nil {
 		return r.rec, err
 	}
-	if r.o.CleanEnd != 0 && r.o.CleanEnd != r.rec.End {
-		return r.rec, fmt.Errorf("log ends at %d but was closed cleanly at %d: restore the files or the object store's copy: %w",
-			r.rec.End, r.o.CleanEnd, ErrCorrupt)
-	}
-	return r.rec, nil
+	return r.rec, r.replay()
 }
 
 func (r *recovery) list() error {
@@ -147,12 +139,17 @@ func (f *found) readHeader() error {
 
 // keepLive matches the index's segments with the files.
 func (r *recovery) keepLive() error {
+	byID := make(map[uint64]*found, len(r.found))
+	for _, f := range r.found {
+		if f.headed {
+			byID[f.id] = f
+		}
+	}
 	for _, i := range r.o.Live {
-		k := slices.IndexFunc(r.found, func(f *found) bool { return f.headed && f.id == i.ID })
-		if k < 0 {
+		f := byID[i.ID]
+		if f == nil {
 			return fmt.Errorf("log segment %x holds records that are nowhere else, but its file is gone: %w", i.ID, ErrCorrupt)
 		}
-		f := r.found[k]
 		if f.start != i.Start || f.size < int64(i.End-i.Start) {
 			return fmt.Errorf("log segment %x is not the one the index describes: %w", i.ID, ErrCorrupt)
 		}
@@ -161,55 +158,96 @@ func (r *recovery) keepLive() error {
 	return nil
 }
 
-// replay walks the segments from ReplayFrom on and finds the end of the log.
+// replay walks the segments from ReplayFrom on and finds the end of the log. Each segment is handed over as soon as the
+// next one proves that it is whole, the last one when everything was checked: the caller can make its progress durable,
+// and what it holds of a segment is one segment's worth.
 func (r *recovery) replay() error {
 	at := r.o.ReplayFrom
-	var todo []*found
-	for _, f := range r.found {
-		if f.headed && !f.keep && f.start >= at {
-			todo = append(todo, f)
-		}
-	}
+	todo := r.suffix(at)
 	for i, f := range todo {
 		if f.start != at { // a segment is written only after its predecessor was synced to the end
-			return fmt.Errorf("log bytes %d to %d are missing before segment %x: %w", at, f.start, f.id, ErrCorrupt)
+			return missing(at, f)
 		}
+		last := i+1 == len(todo)
 		limit := uint64(1<<63 - 1)
-		if i+1 < len(todo) {
+		if !last {
 			limit = todo[i+1].start
 		}
 		end, err := r.scan(f, limit)
 		if err != nil {
 			return err
 		}
+		if !last && end != limit {
+			return missing(end, todo[i+1])
+		}
 		// After a mere process crash we read the page cache: what becomes visible now must survive a power loss too.
 		if err := f.slot.file.Sync(); err != nil {
 			return fmt.Errorf("syncing log segment %x: %w", f.id, err)
 		}
 		f.end, f.keep = end, true
-		r.rec.Replayed += int64(end - f.start)
-		r.rec.Sealed = append(r.rec.Sealed, Info{ID: f.id, Slot: f.slot.number, Start: f.start, End: end, SealedAt: r.o.Now()})
 		at = end
+		if last {
+			break
+		}
+		if err := r.sealed(f); err != nil {
+			return err
+		}
 	}
 	r.rec.End = at
-	if r.o.CleanEnd != 0 {
-		return nil // the end is known
+	if err := r.checkEnd(at); err != nil || len(todo) == 0 {
+		return err
 	}
-	return r.checkBeyond(at)
+	return r.sealed(todo[len(todo)-1])
+}
+
+// suffix is what must be replayed, oldest first.
+func (r *recovery) suffix(from uint64) (todo []*found) {
+	for _, f := range r.found {
+		if f.headed && !f.keep && f.start >= from {
+			todo = append(todo, f)
+			r.total += f.size
+		}
+	}
+	return todo
+}
+
+func missing(at uint64, next *found) error {
+	return fmt.Errorf("log bytes %d to %d are missing before segment %x: %w", at, next.start, next.id, ErrCorrupt)
+}
+
+func (r *recovery) sealed(f *found) error {
+	return r.o.Sealed(Info{ID: f.id, Slot: f.slot.number, Start: f.start, End: f.end, SealedAt: r.o.Now()})
+}
+
+// checkEnd makes sure that the log ended where we found its end.
+func (r *recovery) checkEnd(end uint64) error {
+	if r.o.CleanEnd == 0 {
+		return r.checkBeyond(end)
+	}
+	if r.o.CleanEnd != end {
+		return fmt.Errorf("log ends at %d but was closed cleanly at %d: restore the files or the object store's copy: %w",
+			end, r.o.CleanEnd, ErrCorrupt)
+	}
+	return nil
 }
 
 // scan replays one segment up to limit and returns where its valid frames end.
 func (r *recovery) scan(f *found, limit uint64) (uint64, error) {
-	data := make([]byte, f.size)
-	if _, err := f.slot.file.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("reading log segment %x: %w", f.id, err)
-	}
+	r.win.reset(f)
+	base := r.rec.Replayed
 	pos := int64(0)
 	for f.start+uint64(pos) < limit {
 		lsn := f.start + uint64(pos)
-		h, payload, err := decodeFrame(data[pos:], f.id, lsn)
+		h, payload, err := r.win.frame(pos, f.id, lsn)
+		if errors.Is(err, errUnreadable) {
+			return 0, err
+		}
 		if err != nil {
-			if later := laterFrame(data[pos:], lsn); later != 0 {
+			later, rerr := r.win.later(pos, lsn)
+			if rerr != nil {
+				return 0, rerr
+			}
+			if later != 0 {
 				return 0, fmt.Errorf("log segment %x at byte %d: %w; but the frame at lsn %d was written after it was durable: %w",
 					f.id, pos, err, later, ErrCorrupt)
 			}
@@ -223,25 +261,12 @@ func (r *recovery) scan(f *found, limit uint64) (uint64, error) {
 			}
 		}
 		pos += n
+		r.rec.Replayed = base + pos
+		if r.win.moved() && r.o.Progress != nil {
+			r.o.Progress(r.rec.Replayed, r.total)
+		}
 	}
 	return f.start + uint64(pos), nil
-}
-
-// laterFrame looks for a frame that promises lsn was on disk before it was written, and returns its LSN, or 0. Stale
-// frames of earlier uses cannot: all they promise lies below the start of the log's live part.
-func laterFrame(b []byte, lsn uint64) uint64 {
-	var magic [4]byte
-	binary.LittleEndian.PutUint32(magic[:], frameMagic)
-	for {
-		i := bytes.Index(b, magic[:])
-		if i < 0 {
-			return 0
-		}
-		if h, ok := decodeHeader(b[i:]); ok && h.lsn > lsn && h.synced > lsn {
-			return h.lsn
-		}
-		b = b[i+len(magic):]
-	}
 }
 
 // checkBeyond makes sure that no file we are about to reuse holds a frame that proves the log once reached further.
@@ -250,11 +275,12 @@ func (r *recovery) checkBeyond(end uint64) error {
 		if f.keep || f.size == 0 {
 			continue
 		}
-		data := make([]byte, f.size)
-		if _, err := f.slot.file.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("reading log file %s: %w", slotName(f.slot.number), err)
+		r.win.reset(f)
+		later, err := r.win.later(0, end)
+		if err != nil {
+			return err
 		}
-		if later := laterFrame(data, end); later != 0 {
+		if later != 0 {
 			return fmt.Errorf("log ends at %d, but the frame at lsn %d in %s was written after more was durable: %w",
 				end, later, slotName(f.slot.number), ErrCorrupt)
 		}
