@@ -109,11 +109,10 @@ func BenchmarkDullLines(b *testing.B) {
 func TestLook_DullLinesAllocateNothing(t *testing.T) {
 	r := newBench(t, Limits{})
 	r.Source(SourceOptions{Cluster: "prod"})
-	s, err := r.find([]byte(`{app="a", broker="1"}`), "")
+	s, tl, err := r.find([]byte(`{app="a", broker="1"}`), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tl tally
 	for _, line := range dull {
 		e := entry{at: noon, line: []byte(line)}
 		if n := testing.AllocsPerRun(100, func() { tl.look(r.Receiver, s, e) }); n != 0 {

@@ -153,13 +153,12 @@ func (r *Receiver) push(w http.ResponseWriter, req *http.Request, s *space) erro
 // take reads one stream. What is over a limit becomes the first error and the rest goes on; an error that is returned ends
 // the push.
 func (r *Receiver) take(labels []byte, wanted string, entries func(func(entry) error) error, first *error) error {
-	stream, err := r.find(labels, wanted)
+	stream, t, err := r.find(labels, wanted)
 	if err != nil {
 		keep(first, err)
 		return nil
 	}
 	now := r.now()
-	var t tally
 	err = entries(func(e entry) error {
 		if err := r.within(e, labels, now); err != nil {
 			keep(first, err)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -334,6 +335,27 @@ func FuzzPush(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPush_OneStreamFromManySenders is for the race detector: two pushes of one stream may learn its broker at once.
+func TestPush_OneStreamFromManySenders(t *testing.T) {
+	b := newBench(t, Limits{})
+	s := b.Source(SourceOptions{Cluster: "prod"})
+	line := "[2026-03-04 12:00:00,000] INFO [GroupCoordinator 2]: Preparing to rebalance group orders in state PreparingRebalance with old generation 4 (__consumer_offsets-12) (reason: Removing member orders-2-8c2f0d19-4a63-41e7-9b52-7e0a1f3c6d84 on LeaveGroup; client reason: consumer poll timeout has expired.) (kafka.coordinator.group.GroupCoordinator)"
+	body := encode(t, pushed(`{app="kafka"}`, b.at, line, pollTimeout))
+	var senders sync.WaitGroup
+	for range 4 {
+		senders.Go(func() {
+			for range 20 {
+				b.do(body)
+			}
+		})
+	}
+	senders.Wait()
+	collect(t, s, noon)
+	if got := b.streams[`{app="kafka"}`].broker; got != "2" {
+		t.Errorf("broker %q", got)
+	}
 }
 
 // FuzzBody sends anything as anything: the answer is one that Loki's clients know.

@@ -106,29 +106,29 @@ func NewReceiver(o Options) (*Receiver, error) {
 // most often it is the Kubernetes cluster's.
 var clusterLabels = []string{"kafka_cluster", "strimzi_io_cluster", "strimzi_cluster", "cluster", "cluster_name"}
 
-// find gives the stream of a label set, known or new. The words of a refusal are Loki's.
-func (r *Receiver) find(labels []byte, wanted string) (*stream, error) {
+// find gives the stream of a label set, known or new, and a tally for it. The words of a refusal are Loki's.
+func (r *Receiver) find(labels []byte, wanted string) (*stream, tally, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.streams[string(labels)]; s != nil {
 		s.seen = r.now()
-		return s, nil
+		return s, tally{broker: s.broker, logs: s.logs}, nil
 	}
 	if len(r.streams) >= r.limits.Streams {
 		r.sweep()
 	}
 	if len(r.streams) >= r.limits.Streams {
-		return nil, refuse(http.StatusTooManyRequests, refusedStreams, "Maximum active stream limit exceeded when trying to create stream %s, "+
+		return nil, tally{}, refuse(http.StatusTooManyRequests, refusedStreams, "Maximum active stream limit exceeded when trying to create stream %s, "+
 			"reduce the number of active streams (reduce labels or reduce label values), or contact your Loki administrator to see if the limit can be increased",
 			short(string(labels)))
 	}
 	named, err := parseLabels(string(labels), r.limits)
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, refusedLabels, "%w", err)
+		return nil, tally{}, refuse(http.StatusBadRequest, refusedLabels, "%w", err)
 	}
 	s := &stream{key: string(labels), labels: named, source: r.sourceOf(named, wanted), broker: brokerOf(named), seen: r.now()}
 	r.streams[s.key] = s
-	return s, nil
+	return s, tally{broker: s.broker}, nil
 }
 
 // sweep forgets streams that are idle. The caller holds mu.
@@ -165,8 +165,11 @@ var proofs = [][]byte{[]byte("[GroupCoordinator"), []byte("[GroupMetadataManager
 
 var info = []byte("INFO")
 
-// tally is what one push did to one stream.
+// tally is what one push did to one stream. broker and logs are the stream's when the push began: other pushes may tell
+// them meanwhile.
 type tally struct {
+	broker string
+	logs   bool
 	hits   []hit
 	newest time.Time
 	proof  bool
@@ -181,7 +184,7 @@ func (t *tally) look(r *Receiver, s *stream, e entry) {
 	if e.at.After(t.newest) {
 		t.newest = e.at
 	}
-	if s.broker != "" && !s.logs && !t.proof && bytes.Contains(e.line, info) {
+	if t.broker != "" && !t.logs && !t.proof && bytes.Contains(e.line, info) {
 		t.proof = slices.ContainsFunc(proofs, func(p []byte) bool { return bytes.Contains(e.line, p) })
 	}
 	if !r.scanner.relevant(e.line) {
@@ -191,7 +194,7 @@ func (t *tally) look(r *Receiver, s *stream, e entry) {
 	if p == nil {
 		return
 	}
-	h := hit{at: e.at.UTC(), stream: s.key, p: p, attrs: attrs, facts: facts, labels: s.labels, more: e.labelsOf(r.limits), broker: s.broker, line: message(e.line)}
+	h := hit{at: e.at.UTC(), stream: s.key, p: p, attrs: attrs, facts: facts, labels: s.labels, more: e.labelsOf(r.limits), broker: t.broker, line: message(e.line)}
 	if p.Teller == tellerBroker {
 		if id := brokerIn(h.line); id != "" {
 			h.broker = id
