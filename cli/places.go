@@ -24,6 +24,7 @@ type places struct {
 	mu          sync.Mutex
 	rounds      []round
 	inventories []streamkeeper.Inventory
+	inventoried int // the size of all of them
 }
 
 // round is what one round of an event source brought.
@@ -37,6 +38,7 @@ type round struct {
 const (
 	maxRounds      = 5000
 	maxInventories = 500
+	maxInventoried = 100_000 // topics, groups and members in all of them: a fleet's inventory changes each round
 )
 
 // openPlaces opens the measurements at a folder, or in a temporary one when dir is empty.
@@ -89,10 +91,22 @@ func (p *places) Inventory(_ context.Context, inv streamkeeper.Inventory) error 
 		}
 	}
 	p.inventories = append(p.inventories, inv)
-	if extra := len(p.inventories) - maxInventories; extra > 0 {
-		p.inventories = slices.Delete(p.inventories, 0, extra)
+	p.inventoried += inventorySize(inv)
+	drop := 0
+	for len(p.inventories)-drop > maxInventories || p.inventoried > maxInventoried && len(p.inventories)-drop > 1 {
+		p.inventoried -= inventorySize(p.inventories[drop])
+		drop++
 	}
+	p.inventories = slices.Delete(p.inventories, 0, drop)
 	return nil
+}
+
+func inventorySize(inv streamkeeper.Inventory) int {
+	n := len(inv.Brokers) + len(inv.Topics) + len(inv.Stores)
+	for _, g := range inv.Groups {
+		n += 1 + len(g.Members)
+	}
+	return n
 }
 
 // sameBut reports whether two inventories differ in their time only.

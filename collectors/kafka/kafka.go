@@ -20,7 +20,7 @@ const (
 	DefaultRequestsPerSecond = 50
 
 	dialTimeout    = 2 * time.Second
-	requestTimeout = 3 * time.Second
+	requestTimeout = 5 * time.Second
 	storeGrace     = 2 * time.Second
 )
 

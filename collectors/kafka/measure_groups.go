@@ -1,14 +1,22 @@
 package kafka
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
 )
 
+// Of a cluster with up to fewRows (group, partition) rows each has series of its own; of larger ones the worst of each
+// group, up to worstRows: the rest is in the group's sums and maxima.
+const (
+	fewRows   = 4_000
+	worstRows = 10
+)
+
 // measureGroups adds the series of every group that was read in this round.
 func (t *tracker) measureGroups(r *round) {
-	left := t.maxPart
+	most := t.perGroup()
 	for _, name := range slices.Sorted(maps.Keys(t.groups)) {
 		g := t.groups[name]
 		if !g.described && !g.committed {
@@ -21,7 +29,7 @@ func (t *tracker) measureGroups(r *round) {
 		}
 		if g.committed {
 			m.offsets()
-			left = m.partitions(left)
+			m.partitions(most)
 		}
 		if g.described && g.committed {
 			m.sharing()
@@ -72,14 +80,14 @@ func (m meter) offsets() {
 	g := m.g
 	fresh, lag, late, lateKnown := 0, int64(0), 0.0, true
 	stalled, going, growing, trended, busy := 0, 0, 0, 0, 0
-	top, unread := int64(0), int64(0)
+	top, unread, frozen := int64(0), int64(0), time.Duration(0)
 	for _, p := range g.parts {
 		if !p.fresh {
 			continue
 		}
 		fresh++
 		n := p.lag(p.part.start)
-		lag, top = lag+n, max(top, n)
+		lag, top, frozen = lag+n, max(top, n), max(frozen, p.frozenFor(m.at))
 		if p.part.start != unset && !p.assumed {
 			unread += max(0, p.part.start-p.progress.committed)
 		}
@@ -112,6 +120,7 @@ func (m meter) offsets() {
 	m.add("busy_partitions", float64(busy))
 	m.add("stalled_partitions", float64(stalled))
 	m.add("moving_partitions", float64(going))
+	m.add("frozen_seconds", frozen.Seconds())
 	m.add("deleted_unread_messages", float64(unread))
 	if lateKnown {
 		m.add("lag_seconds", late)
@@ -139,24 +148,65 @@ func (g *groupTrack) commitAge(at time.Time) float64 {
 	return at.Sub(later(g.lastCommit, g.behind)).Seconds()
 }
 
-// partitions adds the series per partition while the bound allows, and returns what is left of it.
-func (m meter) partitions(left int) int {
+// partitions adds the series per partition: of all while a cluster has few, else of the worst of each group. What asks
+// for all of them (sums, the most frozen) is measured per group.
+func (m meter) partitions(most int) {
+	shown := m.worst(most)
 	for _, where := range slices.SortedFunc(maps.Keys(m.g.parts), comparePartitions) {
 		p := m.g.parts[where]
-		if !p.fresh {
+		if p.shown = p.fresh && (shown == nil || shown[where]); !p.shown {
 			continue
 		}
-		if left--; left < 0 {
-			return 0
-		}
-		m.r.add("streamkeeper_group_partition_committed_offset", p.labels, float64(p.progress.committed))
-		m.r.add("streamkeeper_group_partition_lag_messages", p.labels, float64(p.lag(p.part.start)))
-		m.r.add("streamkeeper_group_partition_frozen_seconds", p.labels, p.frozenFor(m.at).Seconds())
+		labels := map[string]string{"cluster": m.t.cluster, "group": m.g.name, "topic": where.topic, "partition": itoa(where.index)}
+		m.r.add("streamkeeper_group_partition_committed_offset", labels, float64(p.progress.committed))
+		m.r.add("streamkeeper_group_partition_lag_messages", labels, float64(p.lag(p.part.start)))
+		m.r.add("streamkeeper_group_partition_frozen_seconds", labels, p.frozenFor(m.at).Seconds())
 		if seconds, ok := p.lagSeconds(m.at); ok {
-			m.r.add("streamkeeper_group_partition_lag_seconds", p.labels, seconds)
+			m.r.add("streamkeeper_group_partition_lag_seconds", labels, seconds)
 		}
 	}
-	return left
+}
+
+// worst picks the partitions that lag most; those that have series already are kept while they lag half as much, so
+// that series do not come and go. nil means all.
+func (m meter) worst(most int) map[partition]bool {
+	if len(m.g.parts) <= most {
+		return nil
+	}
+	rank := func(where partition) int64 {
+		p := m.g.parts[where]
+		lag := 2 * p.lag(p.part.start)
+		if p.shown {
+			lag = 2*lag + 1
+		}
+		return lag
+	}
+	top := make(map[partition]bool, most)
+	order := make([]partition, 0, most+1)
+	for where := range m.g.parts {
+		at, _ := slices.BinarySearchFunc(order, where, func(a, b partition) int {
+			return cmp.Or(cmp.Compare(rank(b), rank(a)), comparePartitions(a, b))
+		})
+		if order = slices.Insert(order, at, where); len(order) > most {
+			order = order[:most]
+		}
+	}
+	for _, where := range order {
+		top[where] = true
+	}
+	return top
+}
+
+// perGroup is how many partitions of each group have series of their own.
+func (t *tracker) perGroup() int {
+	rows := 0
+	for _, g := range t.groups {
+		rows += len(g.parts)
+	}
+	if rows <= fewRows {
+		return rows
+	}
+	return max(1, min(worstRows, t.maxPart/(4*len(t.groups))))
 }
 
 // lagSeconds is how old the first record is that the group has not committed; 0 when there is none, not

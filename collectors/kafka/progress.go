@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	maxLagPoints = 24
+	maxLagPoints = 6 // of a minute: a hundred thousand rows hold them
 	trendWindow  = time.Minute
 )
 
@@ -22,7 +22,7 @@ type progress struct {
 }
 
 type lagPoint struct {
-	at  time.Time
+	ms  int64 // when
 	lag int64
 }
 
@@ -89,22 +89,28 @@ func (p *progress) frozenFor(at time.Time) time.Duration {
 	return at.Sub(p.frozen)
 }
 
-// trend keeps the lag of the last minute and a bit.
+// trend keeps the lag of the last minute and a bit: the newest one, and some that are apart by a share of the window.
 func (p *progress) trend(at time.Time) {
+	now := lagPoint{at.UnixMilli(), max(0, p.head-p.committed)}
 	keep := 0
-	for keep+1 < len(p.lags) && at.Sub(p.lags[keep+1].at) >= trendWindow {
+	for keep+1 < len(p.lags) && now.ms-p.lags[keep+1].ms >= trendWindow.Milliseconds() {
 		keep++
 	}
-	p.lags = append(slices.Delete(p.lags, 0, keep), lagPoint{at, max(0, p.head-p.committed)})
-	if len(p.lags) > maxLagPoints { // rounds faster than the bound: thin
+	p.lags = slices.Delete(p.lags, 0, keep)
+	if n := len(p.lags); n >= 2 && now.ms-p.lags[n-2].ms < 2*trendWindow.Milliseconds()/(maxLagPoints-1) {
+		p.lags[n-1] = now
+		return
+	}
+	if len(p.lags) == maxLagPoints {
 		p.lags = slices.Delete(p.lags, 1, 2)
 	}
+	p.lags = append(p.lags, now)
 }
 
 // grew reports whether the lag grew over the last minute by more than the jitter of commits; ok is false
 // when less than half a minute is known.
 func (p *progress) grew(at time.Time) (grew, ok bool) {
-	if len(p.lags) < 2 || at.Sub(p.lags[0].at) < trendWindow/2 {
+	if len(p.lags) < 2 || at.UnixMilli()-p.lags[0].ms < trendWindow.Milliseconds()/2 {
 		return false, false
 	}
 	first, last := p.lags[0].lag, p.lags[len(p.lags)-1].lag

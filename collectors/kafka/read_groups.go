@@ -174,7 +174,10 @@ func (s *snapshot) groupAnswered(name string, code int16, state string) bool {
 }
 
 func (c *Collector) readCommitted(ctx context.Context, s *snapshot) {
-	for chunk := range slices.Chunk(sortedKeys(s.groups), groupsPerRequest) {
+	names := sortedKeys(s.groups)
+	for len(names) > 0 {
+		var chunk []string
+		chunk, names = c.track.affordable(names)
 		req := kmsg.NewPtrOffsetFetchRequest()
 		for _, name := range chunk {
 			g := kmsg.NewOffsetFetchRequestGroup()
@@ -192,6 +195,25 @@ func (c *Collector) readCommitted(ctx context.Context, s *snapshot) {
 			}
 		})
 	}
+}
+
+// rowsPerRequest bounds the committed offsets in one answer: a coordinator must not work for seconds on one of ours.
+const rowsPerRequest = 10_000
+
+// affordable splits off as many groups as one request may ask for, by what they had in the last round.
+func (t *tracker) affordable(names []string) (chunk, rest []string) {
+	const usual = 50 // partitions of a group that was not read yet
+	rows := 0
+	for i, name := range names {
+		n := usual
+		if g := t.groups[name]; g != nil && g.committed {
+			n = len(g.parts)
+		}
+		if rows += n; i > 0 && (rows > rowsPerRequest || i == groupsPerRequest) {
+			return names[:i], names[i:]
+		}
+	}
+	return names, nil
 }
 
 func (s *snapshot) takeCommitted(g kmsg.OffsetFetchResponseGroup) {

@@ -47,7 +47,7 @@ type groupPart struct {
 	stall      *stall
 	unread     bool // in the round before, the log began after what was committed: records were deleted unread
 	assumed    bool // nothing was ever committed: progress begins where the log ended when that began to count
-	labels     map[string]string
+	shown      bool // it has series of its own
 }
 
 // memberTrack is one member.
@@ -123,7 +123,7 @@ func (t *tracker) absorbOffsets(g *groupTrack, state *groupState, r *round) {
 			if gp != nil && gp.assumed {
 				t.firstCommit(g, where, gp, r)
 			}
-			g.parts[where] = newGroupPart(g, part, r.at, committed)
+			g.parts[where] = newGroupPart(part, r.at, committed)
 			continue
 		}
 		t.step(g, where, gp, committed, r)
@@ -153,10 +153,8 @@ func (t *tracker) firstCommit(g *groupTrack, where partition, gp *groupPart, r *
 	g.gaps.add(r.at.Sub(since))
 }
 
-func newGroupPart(g *groupTrack, part *partTrack, at time.Time, committed int64) *groupPart {
-	labels := maps.Clone(part.labels)
-	labels["group"] = g.name
-	return &groupPart{progress: newProgress(at, committed, part.head), part: part, headSeen: part.head, labels: labels}
+func newGroupPart(part *partTrack, at time.Time, committed int64) *groupPart {
+	return &groupPart{progress: newProgress(at, committed, part.head), part: part, headSeen: part.head}
 }
 
 // uncommittedFor is how long members may own a partition before it counts that nothing was ever committed on it: a new
@@ -192,7 +190,7 @@ func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
 		}
 		gp := g.parts[where]
 		if gp == nil || gp.part != part || gp.progress.committed > part.head {
-			gp = newGroupPart(g, part, r.at, part.head)
+			gp = newGroupPart(part, r.at, part.head)
 			gp.assumed = true
 			g.parts[where] = gp
 			continue

@@ -35,7 +35,6 @@ type partTrack struct {
 	previous         int64     // the head of the round before
 	heads            history
 	backfilled       time.Time // when the history was last asked for
-	labels           map[string]string
 }
 
 func (t *tracker) absorbTopics(s *snapshot, r *round) {
@@ -90,9 +89,7 @@ func (topic *topicTrack) absorb(at time.Time, state *topicState) {
 	topic.newest, topic.newKnown = state.newest, !state.newest.IsZero()
 	for i, p := range state.parts {
 		if i == len(topic.parts) {
-			labels := maps.Clone(topic.labels)
-			labels["partition"] = strconv.Itoa(i)
-			topic.parts = append(topic.parts, &partTrack{leader: -1, start: unset, lso: unset, head: unset, previous: unset, labels: labels})
+			topic.parts = append(topic.parts, &partTrack{leader: -1, start: unset, lso: unset, head: unset, previous: unset})
 		}
 		topic.parts[i].absorb(at, p)
 	}
@@ -211,16 +208,17 @@ func (t *tracker) measurePartitions(r *round) {
 		if topic.internal {
 			continue
 		}
-		for _, p := range topic.parts {
+		for i, p := range topic.parts {
 			if !p.fresh {
 				continue
 			}
 			if left--; left < 0 {
 				return
 			}
-			r.add("streamkeeper_topic_partition_end_offset", p.labels, float64(p.head))
+			labels := map[string]string{"cluster": t.cluster, "topic": name, "partition": strconv.Itoa(i)}
+			r.add("streamkeeper_topic_partition_end_offset", labels, float64(p.head))
 			if p.start != unset {
-				r.add("streamkeeper_topic_partition_log_start_offset", p.labels, float64(p.start))
+				r.add("streamkeeper_topic_partition_log_start_offset", labels, float64(p.start))
 			}
 		}
 	}

@@ -117,6 +117,12 @@ func (l *lab) play(ctx context.Context, scenarios []scenario) (int, error) {
 			right++
 		}
 	}
+	if right < len(scenarios) {
+		fmt.Printf("        %s (%s)\n", report.Headline, report.Health.State)
+		for _, s := range report.Sources {
+			fmt.Printf("        source %s: %s\n", s.Name, s.Error)
+		}
+	}
 	return right, nil
 }
 
