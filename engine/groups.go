@@ -91,7 +91,7 @@ func (g *groupTable) replay(p *Partition, h batch.Header) error {
 	if h.IsControl() {
 		m, ok, err := batch.ReadMarker(h)
 		if ok {
-			g.decide(p.index, h.ProducerID(), m.Commit)
+			g.decide(p.index, h.ProducerID(), h.BaseOffset(), m.Commit)
 		}
 		return err
 	}

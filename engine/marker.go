@@ -46,7 +46,7 @@ func (p *Partition) AppendMarker(m TransactionMarker, done func(Appended)) {
 		case errors.Is(a.Err, errNothingOpen):
 			a.Err = nil
 		case a.Err == nil && p.topic.name == OffsetsTopic:
-			p.e.groups.decide(p.index, m.ProducerID, m.Commit)
+			p.e.groups.decide(p.index, m.ProducerID, a.BaseOffset, m.Commit)
 		}
 		done(a)
 	})

@@ -77,19 +77,28 @@ func (o *pendingOffsets) outdate(group string, k OffsetKey, at int64) {
 	}
 }
 
-// take removes what a producer's transaction wrote for the groups of one partition.
-func (o *pendingOffsets) take(producer int64, in func(group string) bool, fn func(group string, k OffsetKey, c pendingOffset)) {
+// take removes what a producer's transaction wrote for the groups of one partition before its marker, which lies at
+// offset marker. A later transaction's offsets stay: while the log is replayed, they may come from the index.
+func (o *pendingOffsets) take(producer, marker int64, in func(group string) bool, fn func(group string, k OffsetKey, c pendingOffset)) {
 	for group := range o.groups[producer] {
 		if !in(group) {
 			continue
 		}
+		later := false
 		for k, by := range o.byGroup[group] {
-			if c, ok := by[producer]; ok {
+			c, ok := by[producer]
+			switch {
+			case !ok:
+			case c.at > marker:
+				later = true
+			default:
 				o.drop(producer, group, k)
 				fn(group, k, c)
 			}
 		}
-		delete(o.groups[producer], group)
+		if !later {
+			delete(o.groups[producer], group)
+		}
 	}
 	if len(o.groups[producer]) == 0 {
 		delete(o.groups, producer)
@@ -115,12 +124,14 @@ func decodePending(v []byte) (pendingOffset, bool) {
 	return pendingOffset{c, int64(binary.BigEndian.Uint64(v))}, ok
 }
 
-// decide ends a producer's transaction in one partition of __consumer_offsets: its marker there is durable.
-func (g *groupTable) decide(partition int32, producer int64, commit bool) {
+// decide ends a producer's transaction in one partition of __consumer_offsets: its marker there, at offset marker, is
+// durable. What the producer wrote behind the marker is not its business (keeps I6: what the index holds may be newer than
+// the markers that are replayed over it).
+func (g *groupTable) decide(partition int32, producer, marker int64, commit bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	in := func(group string) bool { return groupPartition(group, offsetsPartitions) == partition }
-	g.pending.take(producer, in, func(group string, k OffsetKey, c pendingOffset) {
+	g.pending.take(producer, marker, in, func(group string, k OffsetKey, c pendingOffset) {
 		if commit {
 			g.set(group, k, &c.CommittedOffset, c.at)
 		}

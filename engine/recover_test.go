@@ -137,7 +137,8 @@ func TestRecovery_SuffixIsBounded(t *testing.T) {
 	if n := seen.last(); n == 0 || n > bound {
 		t.Errorf("%d bytes were replayed, at most %d should be", n, bound)
 	}
-	eventually(t, "the checkpoint after a start", func() bool { return e.Stats().IndexLagBytes == 0 })
+	// What the tier wrote since is not sealed yet.
+	eventually(t, "the checkpoint after a start", func() bool { return e.Stats().IndexLagBytes < 16<<10 })
 	closeEngine(t, e)
 	if seen.failed != "" {
 		t.Error(seen.failed)
