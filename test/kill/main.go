@@ -76,7 +76,7 @@ func liveAndDie(ctx context.Context, s *server.Server, l *ledger.Ledger, seed ui
 	defer stop()
 	var wg sync.WaitGroup
 	for i := range 3 {
-		wg.Go(func() { l.Produce(load, s.Kafka, seed+uint64(i), 50, time.Millisecond) })
+		wg.Go(func() { l.Produce(load, s.Kafka, seed+uint64(i), 5, time.Millisecond) })
 	}
 	wg.Go(func() { l.Consume(load, s.Kafka) })
 	time.Sleep(life)

@@ -143,7 +143,7 @@ func (l *Ledger) saw(r *kgo.Record) {
 
 // Check reads every partition whole and compares; Err tells what it found. Its own error means that it could not.
 func (l *Ledger) Check(ctx context.Context, brokers string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -167,7 +167,7 @@ func (l *Ledger) Check(ctx context.Context, brokers string) error {
 	l.mu.Unlock()
 	committed, err := admin.FetchOffsets(ctx, group)
 	if err != nil {
-		return err
+		return fmt.Errorf("committed offsets: %w", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,7 +184,7 @@ func (l *Ledger) Check(ctx context.Context, brokers string) error {
 func (l *Ledger) readBack(ctx context.Context, client *kgo.Client, admin *kadm.Client) (map[place]bool, error) {
 	ends, err := admin.ListEndOffsets(ctx, topic)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("end offsets: %w", err)
 	}
 	want := map[int32]int64{}
 	ends.Each(func(o kadm.ListedOffset) {
