@@ -35,8 +35,8 @@ type node struct {
 // closeNodeTimeout bounds a clean stop of the broker.
 const closeNodeTimeout = 20 * time.Second
 
-// startNode opens the engine on the data folder and serves the Kafka protocol.
-func startNode(ctx context.Context, c Config, getenv func(string) string, log *slog.Logger) (*node, error) {
+// startNode opens the engine on the data folder and serves the Kafka protocol. say hears how far a long recovery is.
+func startNode(ctx context.Context, c Config, getenv func(string) string, log *slog.Logger, say func(string)) (*node, error) {
 	dir := filepath.Join(c.Data, "broker")
 	storeURL := c.Broker.Tier.ObjectStore
 	if storeURL == "" {
@@ -57,7 +57,7 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 	}
 	telemetry := broker.NewTelemetry(broker.TelemetryOptions{Dir: dir, Store: storeName(storeURL)})
 	e, err := engine.Open(ctx, engine.Options{
-		Dir: dir, Store: store, Observer: telemetry,
+		Dir: dir, Store: store, Observer: recovery{telemetry, log, say},
 		Log: engine.LogOptions{
 			SegmentBytes: int64(c.Broker.Log.SegmentBytes), Flush: engine.Flushing(c.Broker.Log.Flush),
 			FlushInterval: c.Broker.Log.FlushInterval.Duration,
@@ -90,6 +90,26 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 	n.registry.MustRegister(telemetry)
 	n.metrics = promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
 	return n, nil
+}
+
+// recovery tells of the engine's start where an operator looks: events are read by those who are ready.
+type recovery struct {
+	engine.Observer
+	log *slog.Logger
+	say func(string)
+}
+
+// Event implements engine.Observer.
+func (r recovery) Event(ev engine.Event) {
+	switch ev.Kind {
+	case engine.EventRecovering:
+		r.say(ev.Text)
+		r.log.Warn(ev.Text, "seconds", ev.Attrs["seconds"])
+	case engine.EventRecovered:
+		r.say("the log is recovered")
+		r.log.Info(ev.Text, "seconds", ev.Attrs["seconds"], "clean", ev.Attrs["clean"])
+	}
+	r.Observer.Event(ev)
 }
 
 // orNever tells the broker that 0 means never; to it 0 is the default.

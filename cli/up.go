@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/streamkeeper-io/streamkeeper/web"
 )
 
 type upFlags struct {
@@ -105,19 +108,34 @@ func runUp(ctx context.Context, p Process, c Config) (err error) {
 		return usage(fmt.Errorf("serve http on web.listen %s: %w; choose another with --http-listen", c.Web.Listen, plainListen(err)))
 	}
 	defer listener.Close()
-	s, err := wire(ctx, p, c, log, listener.Addr().String())
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	starting := &web.Starting{}
+	g.Go(func() error { return web.Serve(ctx, listener, starting, log) })
+	s, err := wire(ctx, p, c, log, listener.Addr().String(), starting.Say)
 	if err != nil {
-		return usage(err)
+		stop()
+		return errors.Join(usage(err), g.Wait())
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	starting.Open(s.web)
+	if err := s.tellReady(p, listener.Addr().String()); err != nil {
+		stop()
+		return errors.Join(err, g.Wait())
+	}
+	s.run(ctx, g)
+	return g.Wait()
+}
+
+// tellReady prints the line that scripts wait for.
+func (s *system) tellReady(p Process, address string) error {
 	ready := "ready"
 	if s.node != nil {
 		ready += " kafka=" + s.node.broker.Addr()
 	}
-	if _, err := fmt.Fprintln(p.Stdout, ready+" http="+listener.Addr().String()); err != nil {
-		return err
-	}
-	return s.run(ctx, listener)
+	_, err := fmt.Fprintln(p.Stdout, ready+" http="+address)
+	return err
 }
 
 // plainListen drops what net repeats of the address.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -30,9 +29,9 @@ type system struct {
 	web       *web.Server
 }
 
-// wire builds the pipeline: broker, collectors, places, diagnosis, web. What it opened before an error is
-// closed again.
-func wire(ctx context.Context, p Process, c Config, log *slog.Logger, address string) (s *system, err error) {
+// wire builds the pipeline: broker, collectors, places, diagnosis, web. say hears how far it is. What it opened before an
+// error is closed again.
+func wire(ctx context.Context, p Process, c Config, log *slog.Logger, address string, say func(string)) (s *system, err error) {
 	s = &system{config: c, log: log}
 	defer func() {
 		if err != nil {
@@ -40,7 +39,7 @@ func wire(ctx context.Context, p Process, c Config, log *slog.Logger, address st
 		}
 	}()
 	if c.Broker.Enabled {
-		if s.node, err = startNode(ctx, c, p.Getenv, log); err != nil {
+		if s.node, err = startNode(ctx, c, p.Getenv, log, say); err != nil {
 			return s, err
 		}
 	}
@@ -71,17 +70,14 @@ func openSeries(c Config) (*places, error) {
 	return openPlaces(series.Options{Dir: dir, Retention: c.Series.Retention.Duration, Interval: c.Diagnose.Tick.Duration}, time.Now)
 }
 
-// run serves until ctx ends or a part fails.
-func (s *system) run(ctx context.Context, l net.Listener) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.web.Serve(ctx, l) })
+// run starts what goes on until ctx ends or a part fails.
+func (s *system) run(ctx context.Context, g *errgroup.Group) {
 	if s.scheduler != nil {
 		g.Go(func() error { return ended(ctx, s.scheduler.Run(ctx)) })
 	}
 	if s.doctor != nil {
 		g.Go(func() error { return ended(ctx, s.doctor.run(ctx)) })
 	}
-	return g.Wait()
 }
 
 // ended makes a stop that was asked for no error.

@@ -106,17 +106,17 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 }
 
 // Serve answers on l until ctx ends, then lets running requests finish for a few seconds.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+func Serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
 	// Streams end with the server's context, not only with their client's: Shutdown would otherwise wait for them.
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := &http.Server{
-		Handler:           s.handler,
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

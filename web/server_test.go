@@ -134,7 +134,7 @@ func TestServe_StreamsTicksAndStopsCleanly(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, l) }()
+	go func() { done <- Serve(ctx, l, s.Handler(), s.o.Logger) }()
 	resp, err := http.Get("http://" + l.Addr().String() + "/api/v1/stream")
 	if err != nil {
 		t.Fatal(err)
