@@ -66,6 +66,8 @@ type TierConfig struct {
 	HardLocalBytes Bytes    `yaml:"hard_local_bytes"`
 	SliceBytes     Bytes    `yaml:"slice_bytes"`
 	PoolBytes      Bytes    `yaml:"pool_bytes"`
+	// ReadAheadBytes is the most that is read ahead of a consumer in a partition; 0 = none.
+	ReadAheadBytes Bytes `yaml:"read_ahead_bytes"`
 }
 
 // GroupConfig bounds what consumer groups may ask for.
@@ -143,7 +145,7 @@ func Defaults() Config {
 			Log: BrokerLogConfig{SegmentBytes: 64 << 20, Flush: "fsync", FlushInterval: Duration{time.Second}},
 			Tier: TierConfig{
 				OffloadAfter: Duration{10 * time.Minute}, LocalBytes: 4 << 30, HardLocalBytes: 8 << 30,
-				SliceBytes: 1 << 20, PoolBytes: 64 << 20,
+				SliceBytes: 1 << 20, PoolBytes: 64 << 20, ReadAheadBytes: 16 << 20,
 			},
 			ClientMetricsInterval: Duration{30 * time.Second},
 			Group: GroupConfig{

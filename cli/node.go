@@ -65,7 +65,7 @@ func startNode(ctx context.Context, c Config, getenv func(string) string, log *s
 		Tier: engine.TierOptions{
 			OffloadAfter: c.Broker.Tier.OffloadAfter.Duration, LocalBytes: int64(c.Broker.Tier.LocalBytes),
 			HardLocalBytes: int64(c.Broker.Tier.HardLocalBytes), SliceBytes: int64(c.Broker.Tier.SliceBytes),
-			PoolBytes: int64(c.Broker.Tier.PoolBytes), SpaceOnly: onDataDevice(storeURL, dir),
+			PoolBytes: int64(c.Broker.Tier.PoolBytes), ReadAhead: orNone(c.Broker.Tier.ReadAheadBytes), SpaceOnly: onDataDevice(storeURL, dir),
 		},
 	})
 	if err != nil {
@@ -118,6 +118,14 @@ func orNever(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
+}
+
+// orNone tells the engine that 0 means none; to it 0 is the default.
+func orNone(n Bytes) int64 {
+	if n == 0 {
+		return -1
+	}
+	return int64(n)
 }
 
 // Close stops the broker cleanly, then the engine.

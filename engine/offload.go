@@ -20,7 +20,7 @@ func (e *Engine) startTier(ctx context.Context) error {
 		Objects: e.o.Store, Journal: journal{e}, Source: source{e}, Replay: e.tierRec.replay(), Clock: e.o.Clock,
 		Observer: tierObserver{e}, Meta: e.meta, ClusterID: e.ClusterID(), NodeID: e.o.NodeID,
 		OffloadAfter: o.OffloadAfter, LocalBytes: o.LocalBytes / 2, SpaceOnly: o.SpaceOnly,
-		SliceBytes: int(o.SliceBytes), PoolBytes: o.PoolBytes, ManifestEvery: o.ManifestEvery, RewriteEvery: o.RewriteEvery, RewriteFan: o.RewriteFan,
+		SliceBytes: int(o.SliceBytes), PoolBytes: o.PoolBytes, ReadAhead: o.ReadAhead, ManifestEvery: o.ManifestEvery, RewriteEvery: o.RewriteEvery, RewriteFan: o.RewriteFan,
 	})
 	if err != nil {
 		return err

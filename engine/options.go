@@ -48,6 +48,7 @@ type TierOptions struct {
 	HardLocalBytes int64         // appends are refused at this size; 0 = 2 × LocalBytes
 	SliceBytes     int64         // size of a cold-read slice; 0 = the tier's default
 	PoolBytes      int64         // memory for cold-read slices; 0 = the tier's default
+	ReadAhead      int64         // most bytes read ahead of a cold reader in a partition; 0 = the tier's default, negative = none
 	CompactEvery   time.Duration // how often compacted topics are looked at; 0 = 30 s
 	ManifestEvery  time.Duration // how often the store is told what it holds; 0 = the tier's default
 	RewriteEvery   time.Duration // how often the store is tidied up; 0 = the tier's default

@@ -49,6 +49,7 @@ type call struct {
 	last     atomic.Int64  // unix nanoseconds of the last movement
 	waiting  atomic.Bool   // everything is sent, the store's answer is due
 	answered atomic.Bool
+	first    atomic.Int64 // nanoseconds until there was something to read
 }
 
 func (c *call) touch(now time.Time) { c.last.Store(now.UnixNano()) }
@@ -194,27 +195,59 @@ func (e *bodyError) Unwrap() error { return e.err }
 
 // get fills p from the object at offset.
 func (s *calls) get(ctx context.Context, name string, offset int64, p []byte) error {
-	c := &call{op: "get", name: name, size: int64(len(p))}
-	return s.do(ctx, c, func(ctx context.Context) error {
-		r, err := s.store.Get(ctx, name, offset, int64(len(p)))
+	_, err := s.getEach(ctx, name, offset, [][]byte{p}, func() error { return nil })
+	return err
+}
+
+// getEach fills pieces from the object at offset, one after the other, and calls
+// filled after each; its error ends the call and does not count against the store.
+// It returns how long the store took to its first byte. A call that was given up
+// may still fill a piece and call filled.
+func (s *calls) getEach(ctx context.Context, name string, offset int64, pieces [][]byte, filled func() error) (first time.Duration, err error) {
+	c := &call{op: "get", name: name}
+	for _, p := range pieces {
+		c.size += int64(len(p))
+	}
+	var refused error
+	began := s.o.Clock.Now()
+	err = s.do(ctx, c, func(ctx context.Context) error {
+		r, err := s.store.Get(ctx, name, offset, c.size)
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		for n := 0; n < len(p); {
-			m, err := r.Read(p[n:])
-			n += m
-			c.moved.Add(int64(m))
-			c.touch(s.o.Clock.Now())
-			if err != nil && n < len(p) {
-				if errors.Is(err, io.EOF) {
-					err = io.ErrUnexpectedEOF
-				}
-				return fmt.Errorf("reading object %s at byte %d of %d: %w", name, n, len(p), err)
+		c.first.Store(int64(s.o.Clock.Now().Sub(began)))
+		for _, p := range pieces {
+			if err := s.fill(c, r, p); err != nil {
+				return err
+			}
+			if refused = filled(); refused != nil {
+				return nil
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		err = refused
+	}
+	return time.Duration(c.first.Load()), err
+}
+
+// fill reads all of p.
+func (s *calls) fill(c *call, r io.Reader, p []byte) error {
+	for n := 0; n < len(p); {
+		m, err := r.Read(p[n:])
+		n += m
+		moved := c.moved.Add(int64(m))
+		c.touch(s.o.Clock.Now())
+		if err != nil && n < len(p) {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("reading object %s at byte %d of %d: %w", c.name, moved, c.size, err)
+		}
+	}
+	return nil
 }
 
 func (s *calls) head(ctx context.Context, c *call) (size int64, err error) {

@@ -32,7 +32,9 @@ func (o *Options) complete() error {
 	set(&o.SliceBytes, 1<<20)
 	set(&o.PoolBytes, 64<<20)
 	set(&o.ReadWorkers, 8)
-	set(&o.ReadAhead, 4)
+	if o.ReadAhead == 0 {
+		o.ReadAhead = 16 << 20
+	}
 	set(&o.MaxUploads, 4*runtime.GOMAXPROCS(0))
 	set(&o.UploadMemory, 32<<20)
 	set(&o.PrepareTTL, 15*time.Minute)

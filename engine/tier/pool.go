@@ -16,13 +16,16 @@ type blockKey struct {
 // pool's mutex, except that buf may be read by whoever holds a reference while
 // it is loaded.
 type slice struct {
-	key     blockKey
-	buf     []byte
-	loaded  bool
-	refs    int // leases and, while loading, the load itself
-	freshTo time.Time
-	waiting []*want       // to be told when the load ends
-	place   *list.Element // in lru, when loaded and unreferenced
+	key      blockKey
+	buf      []byte
+	loaded   bool
+	queued   bool // waits for a GET
+	hurried  bool // and somebody waits for it
+	attempts int  // of GETs that failed
+	refs     int  // leases and, while loading, the load itself
+	freshTo  time.Time
+	waiting  []*want       // to be told when the load ends
+	place    *list.Element // in lru, when loaded and unreferenced
 }
 
 // want is one request for blocks. It holds no memory while it queues, which is
@@ -35,12 +38,19 @@ type want struct {
 	left   int      // loads to wait for
 	ready  []func() // called once, after the loads
 	began  bool
+	ahead  blockList // what the reader will ask for next, if there is room
 }
 
-// fetch is one GET to do.
-type fetch struct {
-	slice    *slice
-	attempts int
+// blockList is blocks and their sizes.
+type blockList struct {
+	keys  []blockKey
+	sizes []int
+}
+
+func (b *blockList) add(key blockKey, size int) {
+	if n := len(b.keys); n == 0 || b.keys[n-1] != key {
+		b.keys, b.sizes = append(b.keys, key), append(b.sizes, size)
+	}
 }
 
 // freshFor is how long a block that was asked for stays although nobody holds
@@ -72,10 +82,10 @@ type pool struct {
 	queues   map[uint64][]*want
 	turn     []uint64 // readers with queued wants, next first
 	queued   int
-	fetches  []fetch
-	work     *sync.Cond // a fetch was queued, or closed
+	urgent   []*slice   // to GET: somebody waits
+	later    []*slice   // to GET: read-ahead, when nobody waits
+	work     *sync.Cond // a slice was queued, or closed
 	retry    *time.Timer
-	seen     map[uint64]time.Time // readers and when they last asked
 	closed   bool
 	stats    PoolStats
 }
@@ -89,7 +99,7 @@ func newPool(clock Clock, limit int64, block int) *pool {
 	p := &pool{
 		clock: clock, limit: limit, freeSize: block, lru: list.New(),
 		slices: map[blockKey]*slice{}, failed: map[blockKey]failure{},
-		queues: map[uint64][]*want{}, seen: map[uint64]time.Time{},
+		queues: map[uint64][]*want{},
 	}
 	p.work = sync.NewCond(&p.mu)
 	return p
@@ -161,7 +171,6 @@ func (p *pool) want(w *want) error {
 		return ErrStorage
 	}
 	p.stats.Misses++
-	p.seen[w.reader] = now
 	queue := p.queues[w.reader]
 	for _, q := range queue { // the same reader asking again
 		if len(q.keys) == len(w.keys) && q.keys[0] == w.keys[0] {
@@ -228,13 +237,16 @@ func (p *pool) reserve(w *want) bool {
 		s := p.slices[key]
 		if s == nil {
 			s = p.load(key, w.sizes[i])
+			s.queued = true
 		}
 		s.freshTo = fresh
 		if !s.loaded {
 			w.left++
 			s.waiting = append(s.waiting, w)
+			p.hurry(s)
 		}
 	}
+	p.loadAhead(w.ahead) // under the same lock, so that one GET brings both
 	return true
 }
 
@@ -270,7 +282,7 @@ func (p *pool) snapshot() PoolStats {
 	defer p.mu.Unlock()
 	s := p.stats
 	s.UsedBytes, s.LimitBytes = p.used, p.limit
-	s.Waiting, s.Loading = p.queued, s.Loading+len(p.fetches)
+	s.Waiting = p.queued
 	return s
 }
 

@@ -1,8 +1,11 @@
 package tier
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// load adds a slice and queues its fetch.
+// load adds a slice; the caller queues it.
 func (p *pool) load(key blockKey, size int) *slice {
 	s := &slice{key: key, refs: 1}
 	if n := len(p.free); n > 0 && size <= p.freeSize {
@@ -12,9 +15,16 @@ func (p *pool) load(key blockKey, size int) *slice {
 	}
 	p.slices[key] = s
 	p.used += int64(size)
-	p.fetches = append(p.fetches, fetch{slice: s})
-	p.work.Signal()
+	p.stats.Loading++
 	return s
+}
+
+// hurry moves a slice that waits for its GET before those nobody waits for.
+func (p *pool) hurry(s *slice) {
+	if s.queued && !s.hurried {
+		s.hurried = true
+		p.queue(&p.urgent, s)
+	}
 }
 
 // evict frees memory for missing bytes, sparing the caller's own blocks and
@@ -87,70 +97,115 @@ func (p *pool) drop(s *slice, reuse bool) {
 	s.buf = nil
 }
 
-// ahead starts loading a block nobody waits for yet, if that needs no memory
-// that others could want.
-func (p *pool) ahead(reader uint64, key blockKey, size int) bool {
+// ahead starts to load blocks nobody waits for yet, as far as that needs no memory
+// that others could want. The first is where the reader is. Nothing happens while it
+// and the nearer half of the others are there: a GET is to bring many.
+func (p *pool) ahead(b blockList) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.slices[key] != nil {
-		return true
-	}
-	if _, bad := p.failed[key]; bad || p.closed || len(p.turn) > 0 || !p.evict(int64(size), nil, false) {
-		return false
-	}
-	p.load(key, size).freshTo = p.clock.Now().Add(freshFor)
-	return true
-}
-
-// share is how many blocks ahead a reader may load: its part of half the pool.
-func (p *pool) share(reader uint64, block int) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.clock.Now()
-	p.seen[reader] = now
-	for r, at := range p.seen {
-		if now.Sub(at) > 10*time.Second {
-			delete(p.seen, r)
+	for _, key := range b.keys[:1+len(b.keys)/2] {
+		if p.slices[key] == nil {
+			p.loadAhead(b)
+			return
 		}
 	}
-	return int(p.limit / 2 / int64(block) / int64(len(p.seen)))
 }
 
-// next waits for a fetch; ok is false once the pool is closed.
-func (p *pool) next() (f fetch, ok bool) {
+func (p *pool) loadAhead(b blockList) {
+	if p.closed || len(p.turn) > 0 {
+		return
+	}
+	fresh := p.clock.Now().Add(freshFor)
+	for i, key := range b.keys {
+		if p.slices[key] != nil {
+			continue
+		}
+		if _, bad := p.failed[key]; bad || !p.evict(int64(b.sizes[i]), nil, false) {
+			return
+		}
+		s := p.load(key, b.sizes[i])
+		s.freshTo = fresh
+		p.queue(&p.later, s)
+	}
+}
+
+// queue has a slice loaded when its turn comes. A slice that hurried on leaves its
+// old place behind, so places may outnumber slices: not by much.
+func (p *pool) queue(to *[]*slice, s *slice) {
+	s.queued = true
+	if len(*to) > 2*len(p.slices)+64 {
+		*to = slices.DeleteFunc(*to, func(s *slice) bool { return !s.queued })
+	}
+	*to = append(*to, s)
+	p.work.Signal()
+}
+
+// next waits for blocks to GET: some of one object that follow each other, at most
+// so many bytes of them; ok is false once the pool is closed.
+func (p *pool) next(most func() int64) (run []*slice, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.fetches) == 0 && !p.closed {
+	for {
+		if p.closed {
+			return nil, false
+		}
+		s := pop(&p.urgent)
+		if s == nil {
+			s = pop(&p.later)
+		}
+		if s != nil {
+			return p.follow(s, most()), true
+		}
 		p.work.Wait()
 	}
-	if p.closed {
-		return fetch{}, false
-	}
-	f = p.fetches[0]
-	p.fetches = p.fetches[1:]
-	p.stats.Loading++
-	return f, true
 }
 
-// requeue puts a fetch back after a pause.
-func (p *pool) requeue(f fetch, wait time.Duration) {
-	p.mu.Lock()
-	p.stats.Loading--
-	p.mu.Unlock()
+// pop takes the first slice that still waits; it may have gone with another one's GET.
+func pop(from *[]*slice) *slice {
+	for len(*from) > 0 {
+		s := (*from)[0]
+		(*from)[0] = nil
+		*from = (*from)[1:]
+		if s.queued {
+			s.queued = false
+			return s
+		}
+	}
+	return nil
+}
+
+// follow adds the queued blocks after s. What failed before is tried alone, so that
+// a bad block takes no good one along.
+func (p *pool) follow(s *slice, most int64) []*slice {
+	run := []*slice{s}
+	size := int64(len(s.buf))
+	for key := s.key; s.attempts == 0; {
+		key.block++
+		n := p.slices[key]
+		if n == nil || !n.queued || n.attempts > 0 || size+int64(len(n.buf)) > most {
+			break
+		}
+		n.queued = false
+		run = append(run, n)
+		size += int64(len(n.buf))
+	}
+	return run
+}
+
+// requeue tries a slice again after a while.
+func (p *pool) requeue(s *slice, wait time.Duration) {
 	time.AfterFunc(wait, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.fetches = append(p.fetches, f)
-		p.work.Signal()
+		p.queue(&p.urgent, s)
 	})
 }
 
-// done ends a fetch: the block is readable, or err is remembered for a moment.
+// done ends a load: the block is readable, or err is remembered for a moment.
 // keep says that the buffer is ours alone again.
-func (p *pool) done(f fetch, err error, keep bool) {
+func (p *pool) done(s *slice, err error, keep bool) {
 	p.mu.Lock()
 	p.stats.Loading--
-	s := f.slice
 	var ready []func()
 	for _, w := range s.waiting {
 		if w.left--; w.left == 0 || err != nil {

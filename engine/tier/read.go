@@ -37,19 +37,18 @@ func (t *Tier) Read(r ReadRequest, ready func()) (Cold, error) {
 	}
 	if n == 0 {
 		c.Pending, c.NextOffset = true, r.Offset
-		w := &want{reader: r.Reader, keys: missing.keys, sizes: missing.sizes}
+		w := &want{reader: r.Reader, keys: missing.keys, sizes: missing.sizes, ahead: t.ahead(r, missing.walk, r.Offset, 0)}
 		if ready != nil {
 			w.ready = []func(){ready}
 		}
 		if err := t.pool.want(w); err != nil {
 			return Cold{NextOffset: r.Offset}, err
 		}
-		t.readAhead(r.Reader, missing.walk, missing.end)
 		return c, nil
 	}
 	t.pool.served(n)
-	if missing.walk.o.Block > 0 {
-		t.readAhead(r.Reader, missing.walk, missing.walk.pos)
+	if ahead := t.ahead(r, missing.walk, c.NextOffset, n); len(ahead.keys) > 0 {
+		t.pool.ahead(ahead)
 	}
 	held := v.held
 	c.release = func() { t.pool.give(held) }
@@ -59,7 +58,6 @@ func (t *Tier) Read(r ReadRequest, ready func()) (Cold, error) {
 // missing is where a read stopped: the blocks it would need next.
 type missing struct {
 	walk  walk
-	end   int64
 	keys  []blockKey
 	sizes []int
 }
@@ -96,7 +94,7 @@ func (t *Tier) fill(c *Cold, v *view, r ReadRequest) (n int64, m missing, err er
 			return 0, m, err
 		}
 		n += got
-		m = missing{walk: w, end: stopped}
+		m = missing{walk: w}
 		if stopped >= 0 { // not at the end of the row
 			m.keys, m.sizes = w.keys(stopped)
 			return n, m, nil
@@ -141,29 +139,40 @@ func (w *walk) fill(c *Cold, v *view, limit, room int64, first bool) (n, stopped
 	return n, -1, nil
 }
 
-// readAhead starts to load what a sequential reader asks for next: the blocks
-// after position from of its run, then the start of the next run.
-func (t *Tier) readAhead(reader uint64, w walk, from int64) {
-	block := int64(w.o.Block)
-	left := min(t.o.ReadAhead, t.pool.share(reader, int(block)))
-	i := max(from, w.pos) / block
-	for ; left > 0 && i*block < w.end; i++ {
-		if !t.pool.ahead(reader, blockKey{w.o.ID, int32(i)}, int(object.BlockLength(w.o.Data, w.o.Block, int(i)))) {
-			return
+// maxRowsAhead bounds the look-ups of one read-ahead over tiny runs.
+const maxRowsAhead = 8
+
+// ahead lists the blocks after the walk's position that a reader who was given n
+// bytes up to offset next will ask for soon: through its run and the runs that follow.
+func (t *Tier) ahead(r ReadRequest, w walk, next, n int64) (b blockList) {
+	if t.o.ReadAhead < 0 || w.o.Block == 0 {
+		return b
+	}
+	rate, streams := t.tracks.read(trackKey{r.Reader, r.Stream}, r.Offset, next, n)
+	if streams == 0 {
+		return b
+	}
+	left := min(t.pace.ahead(rate), t.o.ReadAhead, t.o.PoolBytes/2/int64(streams))
+	for rows := 0; ; rows++ {
+		block := int64(w.o.Block)
+		for i := w.pos / block; i*block < w.end; i++ {
+			size := object.BlockLength(w.o.Data, w.o.Block, int(i))
+			if i*block > w.pos || rows > 0 { // the rest of the block it is in comes on top
+				left -= size
+			}
+			if left < 0 {
+				return b
+			}
+			b.add(blockKey{w.o.ID, int32(i)}, int(size))
 		}
-		left--
+		row, ok, err := t.o.Index.Find(w.row.Stream, w.row.Next)
+		if err != nil || !ok || rows >= maxRowsAhead {
+			return b // an error the reader will meet itself
+		}
+		o, ok, err := t.o.Index.Object(row.Object)
+		if err != nil || !ok {
+			return b
+		}
+		w = walk{o: o, row: row, pos: row.Position, end: row.Position + row.Bytes}
 	}
-	if left <= 0 {
-		return
-	}
-	row, ok, err := t.o.Index.Find(w.row.Stream, w.row.Next)
-	if err != nil || !ok {
-		return // the reader will meet the error itself
-	}
-	o, ok, err := t.o.Index.Object(row.Object)
-	if err != nil || !ok {
-		return
-	}
-	i = row.Position / int64(o.Block)
-	t.pool.ahead(reader, blockKey{o.ID, int32(i)}, int(object.BlockLength(o.Data, o.Block, int(i))))
 }

@@ -209,7 +209,7 @@ type Options struct {
 	SliceBytes   int           // block size of new objects; default 1 MiB
 	PoolBytes    int64         // cold slice pool; default 64 MiB
 	ReadWorkers  int           // concurrent GETs; default 8
-	ReadAhead    int           // blocks ahead of a reader; default 4
+	ReadAhead    int64         // most bytes that are read ahead of a reader in a stream; default 16 MiB, negative = none
 	MaxUploads   int           // upper bound of the adaptive concurrency; default 4 × cores
 	UploadMemory int64         // bytes all uploads together may buffer; default 32 MiB
 	PrepareTTL   time.Duration // after which an uncommitted object is collected; default 15 min

@@ -46,6 +46,8 @@ type Tier struct {
 	rewriter *rewriter
 	manifest *manifests
 	pool     *pool
+	pace     *pace
+	tracks   *tracker
 
 	wake       chan struct{}
 	collectNow chan struct{}
@@ -69,6 +71,8 @@ func Open(ctx context.Context, o Options) (*Tier, error) {
 	t.fence = &fence{t: t, ready: make(chan struct{})}
 	t.uploader = newUploader(t)
 	t.pool = newPool(o.Clock, o.PoolBytes, o.SliceBytes)
+	t.pace = newPace(int64(o.SliceBytes), o.PoolBytes)
+	t.tracks = newTracker(o.Clock)
 	t.rewriter = newRewriter(t)
 	t.manifest = &manifests{t: t}
 	if err := t.state.replayAll(o.Replay); err != nil {
