@@ -22,37 +22,65 @@ const (
 )
 
 // Consume reads every partition from the given offsets (the start where nil) until it has read records in all, and
-// returns where it came to. The partitions are shared among the connections.
+// returns where it came to. The partitions are shared among the connections. With a rate it reads no faster.
 func Consume(ctx context.Context, s Spec, records int64, from []int64) (Result, []int64, error) {
-	at := make([]int64, s.Partitions)
-	copy(at, from)
-	var left atomic.Int64
-	left.Store(records)
+	return consume(ctx, s, records, from, nil)
+}
+
+// reading is what the connections of a consumer share.
+type reading struct {
+	spec  Spec
+	began time.Time
+	all   int64        // records to read
+	left  atomic.Int64 // of them
+	at    []int64      // a partition's next offset; only its connection touches it
+	seen  func(partition int32, next int64)
+}
+
+// pause waits until a rate allows to go on.
+func (r *reading) pause(ctx context.Context) {
+	if r.spec.Rate <= 0 {
+		return
+	}
+	read := float64(r.all-r.left.Load()) * float64(r.spec.RecordBytes)
+	timer := time.NewTimer(time.Until(r.began.Add(time.Duration(read / r.spec.Rate * float64(time.Second)))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// consume is Consume; seen, if there is one, hears of each batch on the connections' goroutines.
+func consume(ctx context.Context, s Spec, records int64, from []int64, seen func(int32, int64)) (Result, []int64, error) {
+	r := &reading{spec: s, began: time.Now(), all: records, at: make([]int64, s.Partitions), seen: seen}
+	copy(r.at, from)
+	r.left.Store(records)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	began := time.Now()
 	errs := make([]error, s.Connections)
 	var wg sync.WaitGroup
 	for i := range s.Connections {
 		wg.Go(func() {
-			errs[i] = consumeSome(ctx, s, i, at, &left)
-			if errs[i] != nil || left.Load() <= 0 {
+			errs[i] = r.some(ctx, i)
+			if errs[i] != nil || r.left.Load() <= 0 {
 				stop() // the others wait for records that need not come
 			}
 		})
 	}
 	wg.Wait()
-	out := Result{Records: records - left.Load(), Elapsed: time.Since(began)}
+	left := r.left.Load()
+	out := Result{Records: records - left, Elapsed: time.Since(r.began)}
 	out.Bytes = out.Records * int64(s.RecordBytes)
-	if left.Load() <= 0 {
-		return out, at, nil
+	if left <= 0 {
+		return out, r.at, nil
 	}
-	return out, at, errors.Join(append(errs, ctx.Err())...)
+	return out, r.at, errors.Join(append(errs, ctx.Err())...)
 }
 
-// consumeSome reads the partitions id, id + connections, … . Only it touches their offsets.
-func consumeSome(ctx context.Context, s Spec, id int, at []int64, left *atomic.Int64) error {
-	c, err := dial(ctx, s.Address)
+// some reads the partitions id, id + connections, … .
+func (r *reading) some(ctx context.Context, id int) error {
+	c, err := dial(ctx, r.spec.Address)
 	if err != nil {
 		return err
 	}
@@ -61,8 +89,8 @@ func consumeSome(ctx context.Context, s Spec, id int, at []int64, left *atomic.I
 	resp := kmsg.NewPtrFetchResponse()
 	resp.Version = fetchVersion
 	var frame []byte
-	for left.Load() > 0 && ctx.Err() == nil {
-		frame = formatter.AppendRequest(frame[:0], s.fetch(id, at), 0)
+	for r.left.Load() > 0 && ctx.Err() == nil {
+		frame = formatter.AppendRequest(frame[:0], r.spec.fetch(id, r.at), 0)
 		if err := c.send(frame); err != nil {
 			return err
 		}
@@ -70,11 +98,12 @@ func consumeSome(ctx context.Context, s Spec, id int, at []int64, left *atomic.I
 		if err != nil {
 			return err
 		}
-		n, err := walk(resp, body, at)
+		n, err := walk(resp, body, r.at, r.seen)
 		if err != nil {
 			return err
 		}
-		left.Add(-n)
+		r.left.Add(-n)
+		r.pause(ctx)
 	}
 	return nil
 }
@@ -95,7 +124,7 @@ func (s Spec) fetch(id int, at []int64) *kmsg.FetchRequest {
 
 // walk steps over the batches of a response by their headers, moves the offsets on and counts the records. An offset
 // that does not follow is an error.
-func walk(resp *kmsg.FetchResponse, body []byte, at []int64) (records int64, err error) {
+func walk(resp *kmsg.FetchResponse, body []byte, at []int64, seen func(int32, int64)) (records int64, err error) {
 	if err := resp.UnsafeReadFrom(body); err != nil {
 		return 0, err
 	}
@@ -123,6 +152,9 @@ func walk(resp *kmsg.FetchResponse, body []byte, at []int64) (records int64, err
 				*next = h.NextOffset()
 				records += int64(h.RecordCount())
 				rest = after
+				if seen != nil {
+					seen(part.Partition, *next)
+				}
 			}
 		}
 	}

@@ -29,12 +29,15 @@ type run struct {
 	until  time.Time // zero: no limit
 	most   int64     // requests; 0: no limit
 	issued atomic.Int64
+	halted atomic.Bool // no further requests
+
+	dueFrom chan<- time.Time // told when the first request is due, once the connections are there; may be nil
 }
 
 // next is when the next request is due, or that there is none.
 func (r *run) next() (due time.Time, ok bool) {
 	n := r.issued.Add(1)
-	if r.most > 0 && n > r.most {
+	if r.halted.Load() || r.most > 0 && n > r.most {
 		return due, false
 	}
 	due = time.Now()
@@ -47,6 +50,16 @@ func (r *run) next() (due time.Time, ok bool) {
 // Produce runs a load until its limit, and until every request is answered. The first error of a partition ends it.
 // With a rate, latency counts from when a request was due, so that a stall is charged to all it delayed.
 func Produce(ctx context.Context, s Spec, l Limit) (Result, error) {
+	r := &run{spec: s}
+	if l.Bytes > 0 {
+		r.most = max(l.Bytes/s.requestBytes(), 1)
+	}
+	return r.produce(ctx, l.For)
+}
+
+// produce runs until a limit of the run or a time is reached.
+func (r *run) produce(ctx context.Context, limit time.Duration) (Result, error) {
+	s := r.spec
 	var conns []*producer
 	defer func() {
 		for _, p := range conns {
@@ -60,12 +73,12 @@ func Produce(ctx context.Context, s Spec, l Limit) (Result, error) {
 		}
 		conns = append(conns, p)
 	}
-	r := &run{spec: s, began: time.Now()}
-	if l.For > 0 {
-		r.until = r.began.Add(l.For)
+	r.began = time.Now()
+	if r.dueFrom != nil {
+		r.dueFrom <- r.began
 	}
-	if l.Bytes > 0 {
-		r.most = max(l.Bytes/s.requestBytes(), 1)
+	if limit > 0 {
+		r.until = r.began.Add(limit)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

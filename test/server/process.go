@@ -17,18 +17,26 @@ func (p Process) RSS() (int64, error) { return p.status("VmRSS:") }
 func (p Process) PeakRSS() (int64, error) { return p.status("VmHWM:") }
 
 func (p Process) status(field string) (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))
+	kb, err := p.field("status", field)
+	return kb << 10, err
+}
+
+// Written is how many bytes it caused to be written to disk so far.
+func (p Process) Written() (int64, error) { return p.field("io", "write_bytes:") }
+
+// field is a number in one of the process's files below /proc.
+func (p Process) field(file, name string) (n int64, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p, file))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.SplitSeq(string(b), "\n") {
-		if rest, ok := strings.CutPrefix(line, field); ok {
-			var kb int64
-			_, err := fmt.Sscan(rest, &kb)
-			return kb << 10, err
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			_, err := fmt.Sscan(rest, &n)
+			return n, err
 		}
 	}
-	return 0, fmt.Errorf("no %s in /proc", field)
+	return 0, fmt.Errorf("no %s in /proc", name)
 }
 
 // CPU is the processor time used so far.

@@ -4,14 +4,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -251,33 +249,12 @@ func (b *bench) get(ctx context.Context, path string, into any) error {
 // waitDrained waits until the oldest closed data that is not offloaded is young again.
 func (b *bench) waitDrained(ctx context.Context, returned time.Time) time.Duration {
 	for time.Since(returned) < drainIn {
-		if oldest, err := b.metric(ctx, "streamkeeper_broker_offload_oldest_seconds"); err == nil && oldest < 10 {
+		if oldest, err := b.server.Metric(ctx, "streamkeeper_broker_offload_oldest_seconds"); err == nil && oldest < 10 {
 			return time.Since(returned).Round(time.Second)
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
 	return 0
-}
-
-func (b *bench) metric(ctx context.Context, name string) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.server.HTTP+"/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(io.LimitReader(resp.Body, 64<<20)); lines.Scan(); {
-		if strings.HasPrefix(lines.Text(), name+"{") {
-			fields := strings.Fields(lines.Text())
-			return strconv.ParseFloat(fields[len(fields)-1], 64)
-		}
-	}
-	return 0, fmt.Errorf("no metric %s", name)
 }
 
 // verify reads everything back, hot, warm and cold.
