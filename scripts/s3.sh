@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the S3 server that store drills run against into .bin/, when its arguments name a store drill.
+# Builds the S3 server that store drills and bench:cold run against into .bin/, when its arguments name a store drill.
 set -eu
 cd "$(dirname "$0")/.."
 case "$*" in
