@@ -38,7 +38,9 @@ func (t *Telemetry) Collect(ch chan<- prometheus.Metric) {
 	t.collectTransactions(s, b, now)
 	t.collectTopics(s, b, now, txns)
 	t.collectBroker(s, b)
-	t.collectEngine(s, b.engine.Stats(), now)
+	e := b.engine.Stats()
+	t.collectEngine(s, e, now)
+	t.collectUpkeep(s, e)
 	b.groups.collect(ch)
 }
 
@@ -149,6 +151,21 @@ func (t *Telemetry) collectBroker(s sink, b *Broker) {
 	} {
 		s.gauge(d.memory, float64(m.used), m.owner, "used")
 		s.gauge(d.memory, float64(m.limit), m.owner, "limit")
+	}
+}
+
+// collectUpkeep tells of rewriting and compaction.
+func (t *Telemetry) collectUpkeep(s sink, e engine.Stats) {
+	d, store := t.descs, t.o.Store
+	s.gauge(d.objectBytes, float64(e.LiveObjectBytes), store, "live")
+	s.gauge(d.objectBytes, float64(e.ObjectBytes-e.LiveObjectBytes), store, "dead")
+	s.gauge(d.orphans, float64(e.Orphans), store)
+	s.gauge(d.untold, float64(e.Untold), store)
+	s.counter(d.rewrites, float64(e.Rewrites), store)
+	s.counter(d.rewriteBytes, float64(e.RewriteBytes), store)
+	s.counter(d.compactions, float64(e.Compactions))
+	if e.UncompactedBytes >= 0 {
+		s.gauge(d.uncompacted, float64(e.UncompactedBytes))
 	}
 }
 

@@ -71,6 +71,8 @@ type descs struct {
 	uploads, uploadsAllowed, uploadOldest                              *prometheus.Desc
 	offloadPending, offloadOldest, offloadFrozen, offloaded            *prometheus.Desc
 	coldSeconds, coldWaits, slicePool, sliceHits, sliceMisses, evicted *prometheus.Desc
+	objectBytes, orphans, untold, rewrites, rewriteBytes               *prometheus.Desc
+	compactions, uncompacted                                           *prometheus.Desc
 	events                                                             *prometheus.Desc
 }
 
@@ -111,6 +113,13 @@ func newDescs(broker string) *descs {
 		logFailed:      d("log_failed", "1 after a failed flush, until a restart."),
 		partitions:     d("partitions", "Partitions of all topics."),
 		objects:        d("objects", "Objects in the store."),
+		objectBytes:    d("object_bytes", "Bytes of the objects in the store, by whether somebody may still read them.", "store", "kind"),
+		orphans:        d("orphan_objects", "Objects begun or given up, and not deleted yet.", "store"),
+		untold:         d("manifest_untold_facts", "Facts of the tier that the store's manifest does not tell yet.", "store"),
+		rewrites:       d("rewritten_objects_total", "Objects made by rewriting others.", "store"),
+		rewriteBytes:   d("rewritten_bytes_total", "Bytes of the objects made by rewriting others.", "store"),
+		compactions:    d("compactions_total", "Passes over a partition of a compacted topic."),
+		uncompacted:    d("uncompacted_bytes", "Bytes in the store of compacted topics that no pass has looked at; absent until all were looked for."),
 		refused:        d("connections_refused_total", "Connections refused by a limit.", "reason"),
 		sessions:       d("fetch_sessions", "Incremental fetch sessions."),
 		storeCalls:     d("store_calls_total", "Calls of the object store.", "store", "op", "class", "answered"),

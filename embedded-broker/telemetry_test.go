@@ -46,6 +46,9 @@ func TestMetrics(t *testing.T) {
 		`streamkeeper_broker_requests_total{api="Produce",broker="0"} 0`,
 		`streamkeeper_broker_store_calls_total{answered="false",broker="0",class="down",op="put",store="test"} 0`,
 		`streamkeeper_broker_backpressure{broker="0",state="normal"} 1`,
+		`streamkeeper_broker_object_bytes{broker="0",kind="dead",store="test"} 0`,
+		`streamkeeper_broker_rewritten_bytes_total{broker="0",store="test"} 0`,
+		`streamkeeper_broker_compactions_total{broker="0"} 0`,
 	} {
 		if text := scrape(t, h.telemetry); !strings.Contains(text, line+"\n") {
 			t.Errorf("before any traffic there is no %s", line)

@@ -31,13 +31,15 @@ func (e *Engine) compactLoop(ctx context.Context) {
 }
 
 func (c *compactor) round(ctx context.Context) error {
+	debt := int64(0)
 	for _, t := range c.e.meta.Snapshot().Topics {
 		conf := resolve(t, c.e.meta.Snapshot().Broker)
 		if !conf.compacts {
 			continue
 		}
 		for i := range t.Partitions {
-			err := c.partition(ctx, t, i, conf)
+			left, err := c.partition(ctx, t, i, conf)
+			debt += left
 			if ctx.Err() != nil || errors.Is(err, tier.ErrBusy) || errors.Is(err, ErrClosed) {
 				return nil // the next round goes on
 			}
@@ -46,56 +48,70 @@ func (c *compactor) round(ctx context.Context) error {
 			}
 		}
 	}
+	c.e.counts.uncompacted.Store(debt + 1)
 	return nil
 }
 
-func (c *compactor) partition(ctx context.Context, t *meta.Topic, i int32, conf *topicConf) error {
+// partition compacts one partition if it is due, and says how many bytes of it no pass has looked at.
+func (c *compactor) partition(ctx context.Context, t *meta.Topic, i int32, conf *topicConf) (dirty int64, err error) {
 	stream, ok := t.Stream(i)
 	if !ok {
-		return nil
+		return 0, nil
 	}
 	if _, cold, err := c.e.tier.Extent(stream); err != nil || !cold {
-		return err
+		return 0, err
 	}
 	p, err := c.e.topics.stream(stream)
 	if err != nil || p == nil {
-		return err
+		return 0, err
 	}
-	now := c.e.now()
-	end, due, err := c.due(p, conf, now)
+	end, dirty, due, err := c.due(p, conf, c.e.now())
 	if err != nil || !due {
-		return err
+		return dirty, err
 	}
-	pass := &compaction{p: p, now: now, keep: conf.deleteRetentionMs, latest: map[[md5.Size]byte]int64{}}
+	end, err = c.pass(ctx, p, conf, end)
+	if err != nil {
+		return dirty, fmt.Errorf("partition %s: %w", p.name(), err)
+	}
+	c.clean[stream] = end
+	c.e.counts.compactions.Add(1)
+	_, dirty, _, err = c.due(p, conf, c.e.now())
+	return dirty, err
+}
+
+// pass compacts one partition up to end, and returns how far it came.
+func (c *compactor) pass(ctx context.Context, p *Partition, conf *topicConf, end int64) (int64, error) {
+	stream := p.stream
+	pass := &compaction{p: p, now: c.e.now(), keep: conf.deleteRetentionMs, latest: map[[md5.Size]byte]int64{}}
 	from := max(c.clean[stream], p.LogStart())
-	if end, err = pass.read(ctx, from, end); err != nil {
-		return fmt.Errorf("partition %s: %w", p.name(), err)
+	end, err := pass.read(ctx, from, end)
+	if err != nil {
+		return 0, err
 	}
 	for at := int64(0); at < end; {
 		next, err := c.e.tier.Clean(ctx, stream, at, end, pass.batch)
 		if err != nil {
-			return fmt.Errorf("partition %s: %w", p.name(), err)
+			return 0, err
 		}
 		if next <= at {
 			break
 		}
 		at = next
 	}
-	c.clean[stream] = end
-	return nil
+	return end, nil
 }
 
-// due says up to where a partition may be compacted and whether enough of that is dirty. Nothing above the last stable
-// offset is touched: whether it counts is not decided.
-func (c *compactor) due(p *Partition, conf *topicConf, now int64) (end int64, due bool, err error) {
+// due says up to where a partition may be compacted, how much of that is dirty, and whether that is enough. Nothing
+// above the last stable offset is touched: whether it counts is not decided.
+func (c *compactor) due(p *Partition, conf *topicConf, now int64) (end, dirty int64, due bool, err error) {
 	limit, start := p.LastStable(), p.LogStart()
 	clean := c.clean[p.stream]
-	var total, dirty int64
+	var total int64
 	overdue := false
 	for at := start; ; {
 		row, ok, err := p.e.tier.Lookup(p.stream, at)
 		if err != nil {
-			return 0, false, err
+			return 0, 0, false, err
 		}
 		if !ok || row.Next > limit || row.MaxTimestamp > now-conf.minCompactionLagMs || end > 0 && row.Base > end {
 			break
@@ -106,7 +122,7 @@ func (c *compactor) due(p *Partition, conf *topicConf, now int64) (end int64, du
 		}
 		at, end = row.Next, row.Next
 	}
-	return end, dirty > 0 && (overdue || float64(dirty) >= conf.dirtyRatio*float64(total)), nil
+	return end, dirty, dirty > 0 && (overdue || float64(dirty) >= conf.dirtyRatio*float64(total)), nil
 }
 
 // compaction is one pass over a partition.

@@ -131,6 +131,7 @@ func TestCompaction_KeepsTheLastOfEachKey(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	eventually(t, "the passes to be counted", func() bool { s := e.Stats(); return s.Compactions >= 2 && s.UncompactedBytes >= 0 })
 	before := coldRecords(t, p)
 	told(t, e)
 	closeEngine(t, e)

@@ -61,6 +61,7 @@ type Engine struct {
 
 type counters struct {
 	appendedBytes, appendedBatches, readBytes        atomic.Int64
+	compactions, uncompacted                         atomic.Int64 // uncompacted: bytes plus one; 0 is not known
 	txnCommitted, txnAborted, txnTimedOut, txnFenced atomic.Int64
 }
 

@@ -51,7 +51,10 @@ type Stats struct {
 	ObjectBytes                 int64
 	LiveObjectBytes             int64 // of that, what somebody may still read
 	Untold                      int   // facts that the store's manifest does not tell yet
+	Orphans                     int   // objects prepared or destroyed and not deleted yet
 	Rewrites, RewriteBytes      int64 // objects made from others since start, and their bytes
+	Compactions                 int64 // passes over a partition of a compacted topic since start
+	UncompactedBytes            int64 // bytes in the store of compacted topics that no pass has seen; -1 while not known
 	LogFailed                   bool
 
 	// Transactions ended since the start: by their clients, by their timeout, by another client with their id.
@@ -80,6 +83,7 @@ func (e *Engine) Stats() Stats {
 		LogFailed: log.Failed, CacheBytes: log.CacheBytes, CacheHits: log.Hits, CacheMisses: log.Misses, DiskReads: log.Reads,
 		AppendedBytes: e.counts.appendedBytes.Load(), AppendedBatches: e.counts.appendedBatches.Load(), ReadBytes: e.counts.readBytes.Load(),
 		TxnCommitted: e.counts.txnCommitted.Load(), TxnAborted: e.counts.txnAborted.Load(),
+		Compactions: e.counts.compactions.Load(), UncompactedBytes: e.counts.uncompacted.Load() - 1,
 		TxnTimedOut: e.counts.txnTimedOut.Load(), TxnFenced: e.counts.txnFenced.Load(),
 	}
 	if n > 0 {
@@ -103,7 +107,7 @@ func (s *Stats) fromTier(t tier.Stats) {
 		s.OldestUploadAge = t.OldestUpload.Seconds()
 	}
 	s.Objects, s.ObjectBytes, s.LiveObjectBytes = t.Objects, t.ObjectBytes, t.LiveBytes
-	s.Untold = t.Untold
+	s.Untold, s.Orphans = t.Untold, t.Orphans
 	s.Rewrites, s.RewriteBytes = t.Rewrites, t.RewriteBytes
 	s.PoolUsed, s.PoolLimit = t.Pool.UsedBytes, t.Pool.LimitBytes
 	s.PoolHits, s.PoolMisses, s.PoolEvictions, s.PoolWaits = t.Pool.Hits, t.Pool.Misses, t.Pool.Evictions, t.Pool.Waits
