@@ -42,7 +42,8 @@ It asks a running server (--server), observes a Kafka-protocol cluster itself fo
 (--brokers, read-only), or reads a recording (--recording). --at asks what it was at a past moment, --since
 lists the incidents of a span of time beside the answer.
 
-Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 bad usage, 3 could not observe.`,
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 bad usage, 3 could not observe. A symptom that no
+finding explains counts like a finding: a critical one at once, others when they have lasted four ticks.`,
 		Example: `  streamkeeper diagnose
   streamkeeper diagnose --brokers kafka:9092 --for 60s
   streamkeeper diagnose --since 12h                        # what happened at night?
@@ -263,22 +264,43 @@ func printAnswer(p Process, f diagnoseFlags, a streamkeeper.Reports) error {
 	return nil
 }
 
-// verdictOf is the exit code: 1 when a finding that is not benign reaches failOn, 3 when nothing could
-// be judged at all.
+// verdictOf is the exit code: 1 when something at or above failOn is wrong, 3 when nothing could be judged at all.
 func verdictOf(reports []streamkeeper.Report, failOn string) error {
 	known := false
 	for _, r := range reports {
 		known = known || r.Health.State != streamkeeper.HealthUnknown
-		for _, f := range r.Findings {
-			if failOn != "never" && f.Verdict != streamkeeper.VerdictBenign && f.Severity.Rank() >= streamkeeper.Severity(failOn).Rank() {
-				return exitError{code: exitFindings}
-			}
+		if failOn != "never" && wrong(r, streamkeeper.Severity(failOn).Rank()) {
+			return exitError{code: exitFindings}
 		}
 	}
 	if !known {
 		return blind(errors.New("nothing could be judged; the report says what is missing"))
 	}
 	return nil
+}
+
+// ticksToTell is how long a finding may take until it is told.
+const ticksToTell = 4
+
+// wrong reports whether a finding that is not benign reaches the rank, or a symptom that no finding explains. Zero would
+// say that nothing is wrong: a cause that is not known yet is no reason to. Only what is critical need not last.
+func wrong(r streamkeeper.Report, rank int) bool {
+	explained := map[string]bool{}
+	for _, f := range r.Findings {
+		if f.Verdict != streamkeeper.VerdictBenign && f.Severity.Rank() >= rank {
+			return true
+		}
+		for _, id := range f.Explains {
+			explained[id] = true
+		}
+	}
+	patience := time.Duration(ticksToTell * r.TickSeconds * float64(time.Second))
+	for _, s := range r.Symptoms {
+		if !explained[s.ID] && s.Severity.Rank() >= rank && (s.Severity == streamkeeper.SeverityCritical || r.GeneratedAt.Sub(s.Since) >= patience) {
+			return true
+		}
+	}
+	return false
 }
 
 // watchServer prints the diagnosis whenever it changes, until interrupted.
