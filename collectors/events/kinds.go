@@ -17,7 +17,7 @@ const (
 
 // kafkaKinds are told by the collector that watches through the Kafka protocol.
 var kafkaKinds = []string{
-	"offset_rewound", "offset_jumped", "stall_began", "stall_cleared", "stall_followed_partition",
+	"offset_rewound", "offset_jumped", "transaction_holds", "stall_began", "stall_cleared", "stall_followed_partition",
 	"stall_cleared_by_new_owner", "member_seen", "member_gone", "group_became_empty", "broker_unreachable", "broker_back",
 	"partition_offline", "partition_online",
 }

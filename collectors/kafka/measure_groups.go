@@ -116,6 +116,7 @@ func (m meter) offsets() {
 	if fresh == 0 {
 		return // it has never committed: there is no position to be late from
 	}
+	m.transactions()
 	m.add("lag_messages", float64(lag))
 	m.add("busy_partitions", float64(busy))
 	m.add("stalled_partitions", float64(stalled))

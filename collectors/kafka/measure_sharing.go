@@ -77,7 +77,7 @@ func (m meter) shares() (shares map[string]*share, lag int64) {
 			}
 			if p.frozenFor(m.at) >= frozenLong {
 				s.frozenLong++
-				if p.part.lso != unset && p.progress.committed >= p.part.lso {
+				if p.heldFor(m.at) > 0 {
 					s.pinned++
 				}
 			}

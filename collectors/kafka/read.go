@@ -44,6 +44,7 @@ func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 	if s.brokers != nil {
 		c.readGroups(ctx, s)
 		c.readOffsets(ctx, s)
+		c.readHeld(ctx, s)
 		c.readConfigs(ctx, s)
 	}
 	c.cache.rounds++

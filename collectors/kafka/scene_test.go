@@ -19,6 +19,7 @@ type scene struct {
 	starts []int64
 	lso    []int64
 	commit []int64
+	held   map[partition]openTxn
 	// members by name; "x#2" is the member x with another member id, a capital letter is a static member
 	members map[string][]int32
 	rate    int64 // records a round on each partition
@@ -81,7 +82,7 @@ func (s *scene) look() {
 	s.play(&snapshot{
 		brokers: map[int32]brokerState{1: {}}, reachable: map[int32]bool{1: true},
 		topics: map[string]*topicState{"t": topic}, topicsRead: true,
-		groups: map[string]*groupState{"g": group}, groupsRead: true,
+		groups: map[string]*groupState{"g": group}, groupsRead: true, held: s.held,
 	})
 }
 

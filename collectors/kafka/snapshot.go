@@ -20,6 +20,7 @@ type snapshot struct {
 	asked      int                          // partitions whose heads were asked for
 	heads      int                          // and how many were told
 	configs    map[string]map[string]string // by topic; nil when not read in this round
+	held       map[partition]openTxn        // at the stable offsets that stand still
 	errors     []error
 }
 

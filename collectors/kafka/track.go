@@ -64,6 +64,7 @@ func (t *tracker) absorb(s *snapshot) *round {
 	}
 	t.absorbBrokers(s, r)
 	t.absorbTopics(s, r)
+	t.absorbHeld(s)
 	t.absorbGroups(s, r)
 	t.absorbConfigs(s, r)
 	t.cover(s, usual)

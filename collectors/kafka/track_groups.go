@@ -45,9 +45,10 @@ type groupPart struct {
 	oldName    string
 	ownerSince time.Time
 	stall      *stall
-	unread     bool // in the round before, the log began after what was committed: records were deleted unread
-	assumed    bool // nothing was ever committed: progress begins where the log ended when that began to count
-	shown      bool // it has series of its own
+	unread     bool   // in the round before, the log began after what was committed: records were deleted unread
+	assumed    bool   // nothing was ever committed: progress begins where the log ended when that began to count
+	shown      bool   // it has series of its own
+	heldTold   string // what was last told of the transaction that holds it up
 }
 
 // memberTrack is one member.
@@ -99,6 +100,7 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 	if g.committed {
 		g.gaps.settle()
 		t.followStalls(g, r)
+		t.followHolds(g, r)
 		g.settleBehind(r.at)
 	}
 }

@@ -344,7 +344,7 @@ func TestPinnedAtTheStableOffset(t *testing.T) {
 	}
 	s.lso[1] = unset
 	s.look()
-	s.commit[1] = 1449
+	s.commit[1] = 1430
 	s.rounds(20, 0, 2)
 	s.want("below the stable offset it is", map[string]float64{"group_frozen_alone": 1})
 }

@@ -32,6 +32,7 @@ type partTrack struct {
 	fresh            bool
 	headMoved        time.Time // when the head was last seen to move
 	lsoFrozen        time.Time // since when the stable offset stands still below a moving head
+	holder           *openTxn  // whose transaction that is; nil while not known
 	previous         int64     // the head of the round before
 	heads            history
 	backfilled       time.Time // when the history was last asked for
