@@ -133,7 +133,7 @@ func attributeValue(s string) (v any, rest string, ok bool) {
 // kafkaEvents are the kinds that the protocol collector tells on any cluster; all others come from the
 // embedded broker.
 var kafkaEvents = []string{
-	"offset_rewound", "offset_jumped", "stall_began", "stall_cleared", "stall_followed_partition", "stall_cleared_by_new_owner",
+	"offset_rewound", "offset_jumped", "transaction_holds", "stall_began", "stall_cleared", "stall_followed_partition", "stall_cleared_by_new_owner",
 	"member_seen", "member_gone", "group_became_empty", "topic_created", "topic_deleted", "partitions_added", "config_changed",
 	"broker_unreachable", "broker_back", "partition_offline", "partition_online",
 }

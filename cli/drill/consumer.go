@@ -65,6 +65,9 @@ func consume(ctx context.Context, spec Spec, behave *atomic.Pointer[Behaviour], 
 	if spec.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(spec.InstanceID))
 	}
+	if spec.Committed {
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return fmt.Errorf("open the consumer: %w", err)

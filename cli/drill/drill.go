@@ -48,6 +48,7 @@ type Layout struct {
 	Session      float64 // seconds
 	Poll         float64 // seconds
 	Static       bool
+	Committed    bool // members read committed records only
 	ValueSize    int
 	Away         bool // the first member runs on the second host
 }

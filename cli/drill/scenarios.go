@@ -12,7 +12,7 @@ import (
 
 // All is every drill, ordered by id.
 func All() []Drill {
-	all := slices.Concat(memberDrills(), lagDrills(), stallDrills(), storeDrills(), benignDrills())
+	all := slices.Concat(memberDrills(), lagDrills(), stallDrills(), transactionDrills(), storeDrills(), benignDrills())
 	slices.SortFunc(all, func(a, b Drill) int {
 		if a.ID < b.ID {
 			return -1

@@ -100,7 +100,8 @@ func (s *Stage) memberSpec(group string, i int) Spec {
 		Role: RoleConsumer, Brokers: []string{s.Site.Kafka}, Topics: []string{s.Topic},
 		ClientID: fmt.Sprintf("%s-%d", group, i), Group: group,
 		SessionSeconds: s.Layout.Session, PollSeconds: s.Layout.Poll, MaxPollRecords: 500,
-		Start: Behaviour{RecordMillis: s.Layout.RecordMillis},
+		Committed: s.Layout.Committed,
+		Start:     Behaviour{RecordMillis: s.Layout.RecordMillis},
 	}
 	if s.Layout.Static {
 		spec.InstanceID = fmt.Sprintf("%s-%d", group, i)

@@ -21,6 +21,8 @@ const (
 	RoleConsumer Role = "consumer"
 	RoleProducer Role = "producer"
 	RoleStore    Role = "store"
+	// RoleTransaction opens a transaction and leaves it open.
+	RoleTransaction Role = "transaction"
 )
 
 // Spec is what a worker is started with: the first line of its standard input, as JSON.
@@ -37,6 +39,10 @@ type Spec struct {
 	MaxPollRecords int     `json:"max_poll_records,omitempty"`
 	FromEnd        bool    `json:"from_end,omitempty"` // a new group begins with what comes, not with what is there
 	Away           bool    `json:"away,omitempty"`     // runs on the host of its own that Lab.Network can cut off
+
+	Committed             bool    `json:"committed,omitempty"`              // consumer: reads committed records only
+	TransactionSeconds    float64 `json:"transaction_seconds,omitempty"`    // transaction: its timeout
+	TransactionPartitions int32   `json:"transaction_partitions,omitempty"` // transaction: the first ones of the topic
 
 	Listen  string `json:"listen,omitempty"`  // store: where it is reached
 	Backend string `json:"backend,omitempty"` // store: the real S3 server behind it
@@ -172,8 +178,10 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 		err = produce(ctx, spec, behave, &c)
 	case RoleStore:
 		err = serveStore(ctx, spec, behave, &c)
+	case RoleTransaction:
+		err = transact(ctx, spec, &c)
 	default:
-		err = fmt.Errorf("worker role %q: want consumer, producer or store", spec.Role)
+		err = fmt.Errorf("worker role %q: want consumer, producer, store or transaction", spec.Role)
 	}
 	cancel()
 	<-told
