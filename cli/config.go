@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
 )
 
 // Config is the whole configuration of `up`: one struct per package, composed here. The commented
@@ -116,6 +118,13 @@ type ClusterConfig struct {
 	Metrics []string `yaml:"metrics"` // Prometheus text endpoints to scrape
 	Events  string   `yaml:"events"`  // a Streamkeeper broker's event ring
 	Scrape  Duration `yaml:"scrape"`
+
+	TLS  kafka.TLS  `yaml:"tls"`
+	SASL kafka.SASL `yaml:"sasl"`
+}
+
+func (cl *ClusterConfig) security() kafka.Security {
+	return kafka.Security{TLS: cl.TLS, SASL: cl.SASL}
 }
 
 // LokiConfig is logs in and events out.
@@ -256,6 +265,7 @@ func (cl *ClusterConfig) validate(bad func(key, format string, args ...any), at 
 	for _, b := range cl.Brokers {
 		hostPort(bad, at+".brokers", b)
 	}
+	cl.security().Validate(func(key, format string, args ...any) { bad(at+"."+key, format, args...) })
 }
 
 func httpURL(bad func(key, format string, args ...any), key, value string) {

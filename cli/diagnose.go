@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
 )
 
 // maxReports bounds what is read from a server.
@@ -24,6 +25,7 @@ const maxReports = 64 << 20
 type diagnoseFlags struct {
 	server, output, cluster, group, topic, failOn string
 	brokers                                       []string
+	security                                      kafka.Security
 	recording                                     string
 	window                                        time.Duration
 	watch                                         bool
@@ -55,6 +57,14 @@ finding explains counts like a finding: a critical one at once, others when they
 	fl.StringVar(&f.server, "server", "127.0.0.1:8080", "address of a running `streamkeeper up`")
 	fl.StringSliceVar(&f.brokers, "brokers", nil, "observe this cluster directly (HOST:PORT, repeatable)")
 	fl.DurationVar(&f.window, "for", 30*time.Second, "how long to observe with --brokers")
+	fl.BoolVar(&f.security.TLS.Enabled, "tls", false, "encrypt, with --brokers")
+	fl.StringVar(&f.security.TLS.CA, "tls-ca", "", "who signed the brokers' certificates (PEM FILE; the system's)")
+	fl.StringVar(&f.security.TLS.Cert, "tls-cert", "", "our certificate (PEM FILE)")
+	fl.StringVar(&f.security.TLS.Key, "tls-key", "", "and its key (PEM FILE)")
+	fl.StringVar(&f.security.SASL.Mechanism, "sasl", "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
+	fl.StringVar(&f.security.SASL.User, "user", "", "with --sasl")
+	fl.StringVar(&f.security.SASL.PasswordFile, "password-file", "", "with --sasl PLAIN and SCRAM (FILE)")
+	fl.StringVar(&f.security.SASL.TokenFile, "token-file", "", "with --sasl OAUTHBEARER (FILE)")
 	fl.StringVar(&f.recording, "recording", "", "diagnose a recorded incident (FILE)")
 	fl.Var(&f.at, "at", "a past moment to diagnose, of --server or --recording: RFC 3339, or how long ago (90m)")
 	fl.Var(&f.since, "since", "list the server's incidents since then: RFC 3339, or how long ago (12h)")
@@ -81,7 +91,14 @@ func (f diagnoseFlags) check() error {
 	if !slices.Contains([]string{"info", "warning", "critical", "never"}, f.failOn) {
 		return fmt.Errorf("--fail-on %q: want info, warning, critical or never", f.failOn)
 	}
-	return nil
+	var wrong error
+	f.security.Validate(func(key, format string, args ...any) {
+		wrong = errors.Join(wrong, fmt.Errorf(key+": "+format, args...))
+	})
+	if len(f.brokers) == 0 && f.security != (kafka.Security{}) {
+		wrong = errors.Join(wrong, errors.New("--tls and --sasl are for --brokers; clusters of a server have theirs in its config"))
+	}
+	return wrong
 }
 
 func runDiagnose(ctx context.Context, p Process, f diagnoseFlags, c *cobra.Command) error {

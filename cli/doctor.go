@@ -160,7 +160,7 @@ func (s *system) addCollectors() (map[string]time.Duration, error) {
 // addCluster schedules one cluster's sources. Nil clients use the network; fresh says that the cluster began
 // with us.
 func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, ringing *http.Client, fresh bool) error {
-	o := kafka.Options{Cluster: cl.Name, Kind: "kafka", Brokers: cl.Brokers, FromStart: fresh}
+	o := kafka.Options{Cluster: cl.Name, Kind: "kafka", Brokers: cl.Brokers, Security: cl.security(), FromStart: fresh}
 	if cl.Events != "" {
 		o.Kind, o.Facts = "embedded", map[string]bool{"tiering": true}
 	}

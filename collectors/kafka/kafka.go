@@ -2,13 +2,11 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
@@ -30,8 +28,7 @@ type Options struct {
 	Kind    string   // embedded or kafka; "" means kafka. The embedded broker tells of its topics itself.
 	Brokers []string // seeds, host:port
 
-	TLS  *tls.Config
-	SASL []sasl.Mechanism
+	Security Security
 
 	// MaxPartitions bounds the partitions whose offsets are read (those that groups read come first) and
 	// the series per partition; 0 means DefaultMaxPartitions.
@@ -82,11 +79,19 @@ func New(o Options) (*Collector, error) {
 		kgo.MetadataMinAge(time.Second),
 		kgo.DisableClientMetrics(),
 	}
-	if o.TLS != nil {
-		opts = append(opts, kgo.DialTLSConfig(o.TLS))
+	encryption, err := o.Security.TLS.config()
+	if err != nil {
+		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
 	}
-	if len(o.SASL) > 0 {
-		opts = append(opts, kgo.SASL(o.SASL...))
+	if encryption != nil {
+		opts = append(opts, kgo.DialTLSConfig(encryption))
+	}
+	identity, err := o.Security.SASL.mechanism()
+	if err != nil {
+		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
+	}
+	if identity != nil {
+		opts = append(opts, kgo.SASL(identity))
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
