@@ -187,20 +187,25 @@ func (l *Log[T]) Active() (Info, bool) {
 	return i, true
 }
 
+var zeros [8]byte // frames are padded to a multiple of 8
+
 // Fill copies one frame into the reservation and returns its place; frames of one reservation follow each other.
 func (l *Log[T]) Fill(r *Reservation[T], f *Frame) Place {
 	h := header{
 		kind: f.Kind, segment: r.Segment, lsn: r.LSN, synced: r.synced, stream: f.Stream, length: uint32(len(f.Payload)),
 		baseOffset: f.BaseOffset, epoch: f.LeaderEpoch, sum: f.Sum,
 	}
-	var b [HeaderSize]byte
-	h.encode(b[:])
-	r.seg.put(r.pos, b[:])
+	if b := r.seg.room(r.pos, HeaderSize); b != nil {
+		h.encode(b) // in place: a header of its own would be garbage by batch
+	} else {
+		b := make([]byte, HeaderSize)
+		h.encode(b)
+		r.seg.put(r.pos, b)
+	}
 	r.seg.put(r.pos+HeaderSize, f.Payload)
 	n := FrameSize(len(f.Payload))
 	if pad := n - HeaderSize - int64(len(f.Payload)); pad > 0 {
-		clear(b[:pad])
-		r.seg.put(r.pos+n-pad, b[:pad])
+		r.seg.put(r.pos+n-pad, zeros[:pad])
 	}
 	p := Place{LSN: r.LSN, End: r.LSN + uint64(n), Segment: r.Segment, Pos: r.pos + HeaderSize}
 	r.LSN += uint64(n)

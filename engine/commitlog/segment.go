@@ -73,6 +73,17 @@ func (s *segment) put(pos int64, b []byte) {
 	}
 }
 
+// room is the memory of [pos, pos+n), which the caller has reserved and may write; nil when it lies in two slabs.
+func (s *segment) room(pos, n int64) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	off := pos % s.slabN
+	if off+n > s.slabN {
+		return nil
+	}
+	return s.slabs[pos/s.slabN].b[off : off+n : off+n]
+}
+
 // pieces appends the memory of [pos, pos+n) to out and takes a reference per piece. ok is false, and nothing is taken,
 // when part of it is only on disk.
 func (s *segment) pieces(pos, n int64, out [][]byte, held []Releaser) ([][]byte, []Releaser, bool) {

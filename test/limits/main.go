@@ -1,4 +1,5 @@
-// Command limits is `task test:limits`: it runs a server as shipped and shows what it costs idle, and that
+// Command limits is `task test:limits`: it runs a server as shipped and shows what it costs idle, alone and with 5,000
+// clients that are connected and say nothing, and that
 // hostile or broken clients cannot take more memory than the budget: frames that claim huge arrays on every
 // API, frames that are half sent, and readers that stop reading.
 package main
@@ -60,6 +61,16 @@ func run(ctx context.Context, binary string, idle time.Duration) error {
 		return err
 	}
 	failed := 0
+	cost, err := idleClients(ctx, s)
+	if err != nil {
+		return fmt.Errorf("%d idle connections: %w", idleConnections, err)
+	}
+	verdict := "ok  "
+	if cost > idleConnMemory {
+		verdict = "FAIL"
+		failed++
+	}
+	fmt.Printf("%s  %d idle connections cost %d MiB, allowed %d MiB\n", verdict, idleConnections, cost/mib, idleConnMemory/mib)
 	checks := []check{
 		{"64 KiB frames that claim huge arrays, every API and version", bombs},
 		{"200 half-sent frames of 100 MiB", halfSent},
@@ -84,7 +95,7 @@ func run(ctx context.Context, binary string, idle time.Duration) error {
 	if err := alive(ctx, s); err != nil {
 		return fmt.Errorf("after all that the broker does not work: %w", err)
 	}
-	fmt.Printf("%d passed, %d failed\n", len(checks)+1-failed, failed)
+	fmt.Printf("%d passed, %d failed\n", len(checks)+2-failed, failed)
 	if failed > 0 {
 		return errors.New("over the limits")
 	}
