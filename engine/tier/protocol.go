@@ -69,35 +69,40 @@ func (f *flight) turn(ctx context.Context) error {
 
 // store logs PREPARE and puts the object until it is there. Each attempt ends
 // well before the prepared time, after which an object without COMMIT may be
-// deleted; PREPARE is renewed in time. ended hears of each attempt.
-func (t *Tier) store(ctx context.Context, plan *object.Plan, ended func(err error, took time.Duration, now time.Time)) (notBefore time.Time, err error) {
+// deleted; PREPARE is renewed in time. ended hears of each attempt. What it
+// returns is the earliest time to delete the object that is there now: at once,
+// unless an attempt that failed may still take effect.
+func (t *Tier) store(ctx context.Context, plan *object.Plan, ended func(err error, took time.Duration, now time.Time)) (settled time.Time, err error) {
 	id, segment := plan.Footer().ID, plan.Footer().Segment
 	body := plan.Body()
 	defer func() { err = cmp.Or(err, body.Close()) }()
 	attempt := 2 * t.calls.deadline(plan.Size())
+	var prepared time.Time
+	settled = t.o.Clock.Now()
 	for failures := 0; ; failures++ {
 		began := t.o.Clock.Now()
-		if began.Add(attempt).After(notBefore) {
-			notBefore = began.Add(max(t.o.PrepareTTL, 2*attempt))
-			if err := t.journal(ctx, prepareRecord(id, notBefore, segment)); err != nil {
-				return notBefore, err
+		if began.Add(attempt).After(prepared) {
+			prepared = began.Add(max(t.o.PrepareTTL, 2*attempt))
+			if err := t.journal(ctx, prepareRecord(id, prepared, segment)); err != nil {
+				return settled, err
 			}
-			t.state.prepare(id, notBefore)
+			t.state.prepare(id, prepared)
 		}
 		err := t.calls.put(ctx, objectName(id), body, plan.Size(), PutOptions{})
 		now := t.o.Clock.Now()
 		ended(err, now.Sub(began), now)
 		if err == nil {
-			return notBefore, nil
+			return settled, nil
 		}
+		settled = began.Add(attempt)
 		if _, ours := errors.AsType[*bodyError](err); ours {
-			return notBefore, err // the source's trouble: plan again later
+			return settled, err // the source's trouble: plan again later
 		}
 		if lost, err := t.fence.status(); lost {
-			return notBefore, err
+			return settled, err
 		}
 		if !t.sleep(ctx, t.backoff(failures, 10*time.Second), callsWrite) {
-			return notBefore, context.Cause(ctx)
+			return settled, context.Cause(ctx)
 		}
 	}
 }

@@ -3,8 +3,10 @@ package tier
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -336,6 +338,43 @@ func TestRecords(t *testing.T) {
 
 // A DELETE that fails is tried again soon, also when its turn comes while other
 // deletes are still under way.
+// What was put at the first attempt leaves the bucket as soon as it is dead; what needed more leaves when no attempt that
+// failed can take effect any more.
+func TestDeadObjectsLeaveSoon(t *testing.T) {
+	for _, late := range []time.Duration{0, 15 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, 1, 1, 500)
+			failed := false
+			l.store.Inject = func(c tiertest.Call) tiertest.Fault {
+				if late == 0 || failed || c.Op != "put" || !strings.HasPrefix(c.Name, "objects/") {
+					return tiertest.Fault{}
+				}
+				failed = true
+				return tiertest.Fault{Err: tiertest.ErrInternal, Late: late}
+			}
+			l.log.seal(l.load.Segment(5000, time.Now()))
+			l.start(l.options())
+			defer l.stop()
+			l.until("offloaded", time.Minute, l.drained)
+			if err := l.tier.Trim(t.Context(), 0, math.MaxInt64); err != nil {
+				t.Fatal(err)
+			}
+			took := l.until("deleted", time.Hour, func() bool {
+				l.tier.state.mu.Lock()
+				defer l.tier.state.mu.Unlock()
+				return len(l.tier.state.objects) == 0
+			})
+			if late == 0 && took > 10*time.Second || late > 0 && took < 10*time.Second {
+				t.Errorf("put late by %v: deleted after %v", late, took)
+			}
+			time.Sleep(time.Minute)
+			if names := l.store.Names("objects/"); len(names) > 0 {
+				t.Errorf("put late by %v: %v is there again", late, names)
+			}
+		})
+	}
+}
+
 func TestFailedDeletesAreRetriedSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 1, 1, 500)
