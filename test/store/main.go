@@ -5,15 +5,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"hash/maphash"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +19,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/cli/drill"
 	"github.com/streamkeeper-io/streamkeeper/test/server"
 )
@@ -56,8 +51,7 @@ func main() {
 // bench is one server with its store and load.
 type bench struct {
 	server *server.Server
-	road   *json.Encoder
-	stop   []func()
+	store  *server.Store
 	acked  atomic.Int64
 	failed atomic.Int64
 	last   atomic.Value
@@ -83,7 +77,7 @@ func run(ctx context.Context, binary, s3, fault string) error {
 	time.Sleep(30 * time.Second) // a healthy stretch, with uploads
 	before := b.acked.Load()
 	began := time.Now()
-	if err := b.road.Encode(drill.Behaviour{Store: fault}); err != nil {
+	if err := b.store.Behave(drill.Behaviour{Store: fault}); err != nil {
 		return errors.Join(err, stopLoad(stop, &wg))
 	}
 	named := b.waitNamed(ctx, began)
@@ -91,7 +85,7 @@ func run(ctx context.Context, binary, s3, fault string) error {
 		time.Sleep(200 * time.Millisecond)
 	}
 	during := b.acked.Load() - before
-	if err := b.road.Encode(drill.Behaviour{}); err != nil {
+	if err := b.store.Behave(drill.Behaviour{}); err != nil {
 		return errors.Join(err, stopLoad(stop, &wg))
 	}
 	returned := time.Now()
@@ -127,43 +121,8 @@ func (b *bench) start(ctx context.Context, binary, s3 string) error {
 		"--set", "broker.tier.offload_after=3s", "--set", "broker.group.initial_rebalance_delay=100ms"); err != nil {
 		return err
 	}
-	back, err := server.FreeAddress()
-	if err != nil {
+	if b.store, err = server.StartStore(ctx, b.server, s3); err != nil {
 		return err
-	}
-	front, err := server.FreeAddress()
-	if err != nil {
-		return err
-	}
-	dir := filepath.Join(b.server.Dir, "s3")
-	if err := os.MkdirAll(filepath.Join(dir, "cold"), 0o755); err != nil {
-		return err
-	}
-	gateway := exec.Command(s3, "--port", back, "posix", dir)
-	gateway.Env = append(os.Environ(), "ROOT_ACCESS_KEY=test", "ROOT_SECRET_KEY=test-secret")
-	if err := gateway.Start(); err != nil {
-		return err
-	}
-	b.stop = append(b.stop, func() { _ = gateway.Process.Kill(); _ = gateway.Wait() })
-	road := exec.Command(binary, "drill", "worker")
-	in, err := road.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := road.Start(); err != nil {
-		return err
-	}
-	b.stop = append(b.stop, func() { _ = in.Close(); _ = road.Wait() })
-	b.road = json.NewEncoder(in)
-	if err := b.road.Encode(drill.Spec{Role: drill.RoleStore, Listen: front, Backend: "http://" + back}); err != nil {
-		return err
-	}
-	b.server.Args = append(b.server.Args, "--object-store", "s3://cold?endpoint=http://"+front+"&path_style=true")
-	b.server.Env = []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test-secret"}
-	for _, address := range []string{back, front} {
-		if err := server.Dialable(ctx, address); err != nil {
-			return err
-		}
 	}
 	return b.server.Start(ctx)
 }
@@ -172,8 +131,8 @@ func (b *bench) close() {
 	if b.server != nil {
 		_ = b.server.Stop()
 	}
-	for i := len(b.stop) - 1; i >= 0; i-- {
-		b.stop[i]()
+	if b.store != nil {
+		b.store.Close()
 	}
 	if b.server != nil {
 		_ = b.server.Remove()
@@ -220,30 +179,12 @@ func (b *bench) produce(ctx context.Context) {
 // waitNamed returns how long it took until the right cause was the first finding; 0 when it never was.
 func (b *bench) waitNamed(ctx context.Context, began time.Time) time.Duration {
 	for time.Since(began) < gone {
-		var out streamkeeper.Reports
-		if b.get(ctx, "/api/v1/reports", &out) == nil && len(out.Reports) > 0 {
-			if f := out.Reports[0].Findings; len(f) > 0 && f[0].Cause == "object_store_unavailable" {
-				return time.Since(began).Round(time.Second)
-			}
+		if f, ok := b.server.First(ctx); ok && f.Cause == "object_store_unavailable" {
+			return time.Since(began).Round(time.Second)
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
 	return 0
-}
-
-func (b *bench) get(ctx context.Context, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.server.HTTP+path, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	return json.NewDecoder(resp.Body).Decode(into)
 }
 
 // waitDrained waits until the oldest closed data that is not offloaded is young again.
