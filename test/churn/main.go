@@ -155,7 +155,7 @@ func (c *churn) look(ctx context.Context) (f figures, err error) {
 		name string
 		kind []string
 	}{
-		{&f.Stored, "object_bytes", []string{`kind="stored"`}},
+		{&f.Stored, "object_bytes", []string{`kind="dead"`}},
 		{&f.Live, "object_bytes", []string{`kind="live"`}},
 		{&f.Objects, "objects", nil},
 	} {
@@ -165,6 +165,7 @@ func (c *churn) look(ctx context.Context) (f figures, err error) {
 		}
 		*x.to = int64(v)
 	}
+	f.Stored += f.Live
 	f.Ratio = float64(f.Bucket) / float64(max(f.Live, 1))
 	return f, nil
 }
