@@ -17,6 +17,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
+	"github.com/streamkeeper-io/streamkeeper/collectors/deploys"
 	"github.com/streamkeeper-io/streamkeeper/collectors/events"
 	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
 	"github.com/streamkeeper-io/streamkeeper/collectors/scrape"
@@ -39,6 +40,15 @@ type doctor struct {
 	notifier *notify.Notifier // nil: nobody is told
 	kafkas   []*kafka.Collector
 	logs     *logs // nil: none are taken
+	deploys  *deploys.Receiver
+	// listeners are the collectors that wait to be told.
+	listeners []listener
+}
+
+// listener is a collector that others push to.
+type listener interface {
+	collectors.Collector
+	Heard() bool
 }
 
 // loadCatalog loads the built-in rules and the users' folders.
@@ -71,6 +81,8 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	if err := s.wireLogs(registry, options); err != nil {
 		return err
 	}
+	s.doctor.deploys = deploys.NewReceiver(s.places.world, time.Now)
+	options.Deploys = s.doctor.deploys
 	intervals, err := s.addCollectors()
 	if err != nil {
 		return err
@@ -84,7 +96,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	}
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: s.places.series, World: s.places.world, Events: s.places.events,
-		Ledger: s.doctor.history, Sources: s.doctor.logs.told(s.scheduler.Sources),
+		Ledger: s.doctor.history, Sources: s.doctor.told(s.scheduler.Sources),
 		Config: diagnose.Config{
 			Interval: s.config.Diagnose.Tick.Duration, SLOLag: s.config.Diagnose.SLOLag.Duration, URL: "http://" + address,
 			Sizing: diagnose.SizingConfig{Place: capacity.Place{Prometheus: "http://" + address + "/prometheus"}},
@@ -180,10 +192,26 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	if cl.Events != "" {
 		s.scheduler.Add(events.NewRing(events.RingOptions{Cluster: cl.Name, Source: "broker", URL: cl.Events, Client: ringing}), every, cl.Name)
 	}
+	listeners := []listener{s.doctor.deploys.Source(cl.Name)}
 	if source := s.doctor.logs.source(cl); source != nil {
-		s.scheduler.Add(source, every, cl.Name)
+		listeners = append(listeners, source)
 	}
+	for _, l := range listeners {
+		s.scheduler.Add(l, every, cl.Name)
+	}
+	s.doctor.listeners = append(s.doctor.listeners, listeners...)
 	return nil
+}
+
+// told leaves out the sources that only listen while nobody speaks to them: what is not used is not in trouble.
+func (d *doctor) told(all func() []streamkeeper.Source) func() []streamkeeper.Source {
+	return func() []streamkeeper.Source {
+		heard := map[string]bool{}
+		for _, l := range d.listeners {
+			heard[l.Kind()] = heard[l.Kind()] || l.Heard()
+		}
+		return slices.DeleteFunc(all(), func(s streamkeeper.Source) bool { spoken, listens := heard[s.Kind]; return listens && !spoken })
+	}
 }
 
 // run ticks until ctx ends, and tells until the last word is out.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +14,6 @@ import (
 type logs struct {
 	receiver  *loki.Receiver // nil: none are taken
 	forwarder *loki.Forwarder
-	sources   []*loki.Source
 }
 
 // wireLogs mounts the receiver and makes the forwarder, as the config says. Clusters are added by source.
@@ -51,18 +49,5 @@ func (l *logs) source(cl ClusterConfig) *loki.Source {
 	if l == nil || l.receiver == nil {
 		return nil
 	}
-	s := l.receiver.Source(loki.SourceOptions{Cluster: cl.Name, Ring: cl.Events != ""})
-	l.sources = append(l.sources, s)
-	return s
-}
-
-// told leaves logs out of the sources while nobody sends any: what is not used is not in trouble.
-func (l *logs) told(all func() []streamkeeper.Source) func() []streamkeeper.Source {
-	return func() []streamkeeper.Source {
-		out := all()
-		if slices.ContainsFunc(l.sources, (*loki.Source).Heard) {
-			return out
-		}
-		return slices.DeleteFunc(out, func(s streamkeeper.Source) bool { return s.Kind == "loki" })
-	}
+	return l.receiver.Source(loki.SourceOptions{Cluster: cl.Name, Ring: cl.Events != ""})
 }

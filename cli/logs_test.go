@@ -55,8 +55,10 @@ func watchForeign(t *testing.T, more ...string) *foreign {
 	done := make(chan int, 1)
 	go func() {
 		done <- Run(ctx, Process{
-			Args: append([]string{"up", "--data", t.TempDir(), "--http-listen", "127.0.0.1:0", "--set", "broker.enabled=false", "--set", "diagnose.tick=1s",
-				"--set", fmt.Sprintf("clusters=[{name: prod, brokers: [%q], scrape: 1s}]", cluster.ListenAddrs()[0])}, more...),
+			Args: append([]string{
+				"up", "--data", t.TempDir(), "--http-listen", "127.0.0.1:0", "--set", "broker.enabled=false", "--set", "diagnose.tick=1s",
+				"--set", fmt.Sprintf("clusters=[{name: prod, brokers: [%q], scrape: 1s}]", cluster.ListenAddrs()[0]),
+			}, more...),
 			Getenv: func(string) string { return "" }, Environ: func() []string { return nil }, Stdin: strings.NewReader(""), Stdout: out, Stderr: &f.log,
 		})
 		out.Close()
@@ -145,4 +147,26 @@ func TestLogs_APushedClientLogIsEvidence(t *testing.T) {
 		}
 	}
 	t.Errorf("the logs are no source of the report: %+v", r.Sources)
+}
+
+// TestDeploys_AMarkIsEvidenceForWhatFollows: the pipeline's own command, then a fault.
+func TestDeploys_AMarkIsEvidenceForWhatFollows(t *testing.T) {
+	f := watchForeign(t)
+	if code, stdout, stderr := run(t, "deploy", "mark", "--server", f.address, "--app", "orders", "--version", "1.4.2"); code != 0 || !strings.Contains(stdout, "marked") {
+		t.Fatalf("exit %d: %s %s", code, stdout, stderr)
+	}
+	if code, _, stderr := run(t, "deploy", "mark", "--server", f.address, "--cluster", "nope", "x"); code != 2 || !strings.Contains(stderr, "not watched") {
+		t.Errorf("an unknown cluster: exit %d: %s", code, stderr)
+	}
+	f.push(`{app="orders"}`, `[2026-03-04 12:00:00,000] WARN [Consumer clientId=orders-1, groupId=orders] consumer poll timeout has expired. This means the time between subsequent calls to poll() was longer than the configured max.poll.interval.ms`)
+	f.until("deploy_seen", func(r streamkeeper.Report) bool {
+		for _, found := range r.Findings {
+			for _, e := range found.Evidence {
+				if found.Cause == "max_poll_interval_exceeded" && e.ID == "deploy_seen" && e.Bearing == streamkeeper.Supports {
+					return true
+				}
+			}
+		}
+		return false
+	})
 }

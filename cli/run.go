@@ -122,6 +122,7 @@ var commands = []func(Process) *cobra.Command{
 	drillCommand,
 	rulesCommand,
 	recordCommand,
+	deployCommand,
 	brokerCommand,
 	versionCommand,
 }

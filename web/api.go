@@ -27,6 +27,7 @@ func (s *Server) apiRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/entities", s.entities)
 	mux.HandleFunc("GET /api/v1/topology", s.topology)
 	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("POST /api/v1/deploys", s.deploys)
 	mux.HandleFunc("GET /api/v1/rules", s.rules)
 	mux.HandleFunc("GET /api/v1/drills", func(w http.ResponseWriter, _ *http.Request) { answer(w, list(s.o.Drills)) })
 	mux.HandleFunc("GET /api/v1/silences", s.silences)
@@ -37,6 +38,15 @@ func (s *Server) apiRoutes(mux *http.ServeMux) {
 		answer(w, map[string]string{"version": s.o.Version})
 	})
 	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
+}
+
+// deploys hands a body over to who reads it, with its own limits.
+func (s *Server) deploys(w http.ResponseWriter, r *http.Request) {
+	if s.o.Deploys == nil {
+		fail(w, http.StatusNotFound, "this server takes no deploys")
+		return
+	}
+	s.o.Deploys.ServeHTTP(w, r)
 }
 
 // snapshot is the reports envelope, of one cluster when it is named.

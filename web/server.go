@@ -37,6 +37,7 @@ type Options struct {
 	Rules     Rules
 	Drills    []DrillInfo
 	Metrics   http.Handler            // /metrics
+	Deploys   http.Handler            // POST /api/v1/deploys
 	Ready     func() error            // nil error when ready; its text is the answer otherwise
 	Mounts    map[string]http.Handler // handlers that others own, by pattern
 	Version   string
