@@ -25,7 +25,7 @@ func (l *Log[T]) Read(id uint64, spans []Span, out [][]byte, held []Releaser) (_
 	defer seg.release()
 	hot = true
 	out = slices.Grow(out, len(spans)) // once, however many batches there are
-	held = slices.Grow(held, 2) // a read of the usual size touches at most two slabs
+	held = slices.Grow(held, 2)        // a read of the usual size touches at most two slabs
 	for i := 0; i < len(spans); {
 		var ok bool
 		if out, held, ok = seg.pieces(spans[i].Pos, spans[i].Len, out, held); ok {
