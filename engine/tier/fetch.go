@@ -20,7 +20,7 @@ func (t *Tier) fetch(ctx context.Context) {
 		left, err := t.load(ctx, run)
 		for _, s := range left {
 			s.attempts++
-			if s.attempts < 3 && ctx.Err() == nil && !errors.Is(err, ErrNotTiered) {
+			if s.attempts < 3 && ctx.Err() == nil && !errors.Is(err, ErrNotTiered) && !errors.Is(err, errMoved) {
 				// A call that was given up may still write into the old buffer.
 				s.buf = make([]byte, len(s.buf), cap(s.buf))
 				t.pool.requeue(s, t.backoff(s.attempts-1, fetchBackoff))
@@ -39,10 +39,13 @@ func (t *Tier) load(ctx context.Context, run []*slice) (left []*slice, err error
 	if err != nil {
 		return run, fmt.Errorf("%w: looking for object %s: %w", ErrStorage, objectName(key.object), err)
 	}
-	if !ok || int(run[len(run)-1].key.block) >= len(o.Blocks) || !t.state.acquire(o.ID) {
-		return run, fmt.Errorf("%w: object %s is gone", ErrNotTiered, objectName(key.object))
+	if !ok || !t.state.acquire(o.ID) {
+		return run, errMoved
 	}
 	defer t.state.release(o.ID)
+	if int(run[len(run)-1].key.block) >= len(o.Blocks) {
+		return run, fmt.Errorf("%w: object %s has no such block", ErrNotTiered, objectName(key.object))
+	}
 	f := &filling{t: t, o: &o, run: run}
 	pieces := make([][]byte, len(run))
 	for i, s := range run {
@@ -103,3 +106,7 @@ func (f *filling) close() {
 }
 
 var errGivenUp = errors.New("the call was given up")
+
+// errMoved ends the load of a block whose object was rewritten or trimmed after a read had found it. It is nobody's
+// failure: the reader looks again, and the index, which changed before the object went, tells where the offset is now.
+var errMoved = errors.New("the object was rewritten or trimmed")

@@ -126,6 +126,25 @@ func TestReadersOfABlockShareOneGet(t *testing.T) {
 	})
 }
 
+// A block whose object was rewritten is nobody's failure; what was damaged stays so for a moment.
+func TestMovedBlocksAreLookedForAgain(t *testing.T) {
+	p := newPool(systemClock{}, 4*4096, 4096)
+	for _, end := range []error{errMoved, ErrCorrupt} {
+		told := false
+		w := &want{keys: []blockKey{{block: 7}}, sizes: []int{4096}, ready: []func(){func() { told = true }}}
+		if err := p.want(w); err != nil {
+			t.Fatal(err)
+		}
+		p.done(one(p), end, true)
+		if !told {
+			t.Errorf("%v: the reader was not told", end)
+		}
+	}
+	if err := p.want(&want{keys: []blockKey{{block: 7}}, sizes: []int{4096}}); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("the failure is forgotten: %v", err)
+	}
+}
+
 // Closing tells everybody who waits; later wants are refused.
 func TestClosedPoolTellsItsReaders(t *testing.T) {
 	p, _ := filled(t)

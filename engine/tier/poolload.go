@@ -1,6 +1,7 @@
 package tier
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -201,7 +202,7 @@ func (p *pool) requeue(s *slice, wait time.Duration) {
 	})
 }
 
-// done ends a load: the block is readable, or err is remembered for a moment.
+// done ends a load: the block is readable, or err is remembered for a moment, unless the block only moved.
 // keep says that the buffer is ours alone again.
 func (p *pool) done(s *slice, err error, keep bool) {
 	p.mu.Lock()
@@ -219,8 +220,10 @@ func (p *pool) done(s *slice, err error, keep bool) {
 		s.loaded = true
 		s.place = p.lru.PushBack(s)
 	} else {
-		p.stats.Failures++
-		p.remember(s.key, err)
+		if !errors.Is(err, errMoved) {
+			p.stats.Failures++
+			p.remember(s.key, err)
+		}
 		p.drop(s, keep)
 	}
 	ready = append(ready, p.admit()...)
