@@ -199,7 +199,7 @@ func FuzzRows(f *testing.F) {
 	f.Add(encodeSegment(Segment{Runs: []Run{{Stream: 1, Next: 4}}}))
 	f.Add(encodeChunk(chunk{segment: 1, batches: []Batch{{Base: 1, Pos: 2, Len: 3}}}, &writer{}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		alloctest.Bound(t, len(b), 128, func() { // a Run for 7 bytes or, before the end is missed, for one
+		alloctest.Bound(t, len(b), 128, func() { // an Epoch for 2 bytes, an OpenTxn for 3, in slices that grow, and Runs and Batches
 			_, _ = decodeStream(b)
 			_, _ = decodeProducer(1, b)
 			_, _ = decodeSegment(1, b)

@@ -92,10 +92,10 @@ func (r *reader) i() int64 {
 	return v
 }
 
-// count reads a length and refuses one that the remaining bytes cannot hold.
-func (r *reader) count() int {
+// count reads how many elements of at least size bytes follow, and refuses more than the remaining bytes can hold.
+func (r *reader) count(size int) int {
 	n := r.u()
-	if n > uint64(len(r.b)) {
+	if n > uint64(len(r.b)/size) {
 		r.bad, r.b = true, nil
 		return 0
 	}
@@ -135,7 +135,7 @@ func decodeSegment(id uint64, b []byte) (Segment, error) {
 	r := reader{b: b}
 	r.u()
 	s := Segment{ID: id, Slot: uint32(r.u()), Start: r.u(), End: r.u(), SealedAt: time.UnixMilli(r.i())}
-	n := r.count()
+	n := r.count(7)
 	s.Runs = make([]Run, 0, n)
 	var last uint32
 	for range n {
@@ -180,7 +180,7 @@ func decodeChunk(base int64, v []byte) (chunk, error) {
 	r := reader{b: v}
 	r.u()
 	c := chunk{segment: r.u(), epoch: int32(r.i())}
-	n := r.count()
+	n := r.count(6)
 	if n == 0 {
 		return c, fmt.Errorf("run: %w", errRow)
 	}
@@ -227,11 +227,11 @@ func decodeStream(b []byte) (Stream, error) {
 	r := reader{b: b}
 	version := r.u()
 	s := Stream{Next: r.i(), LogStart: r.i(), MaxTime: r.i(), MaxAt: r.i()}
-	for range r.count() {
+	for range r.count(2) {
 		s.Epochs = append(s.Epochs, Epoch{Epoch: int32(r.i()), Start: r.i()})
 	}
 	if version >= 2 {
-		for range r.count() {
+		for range r.count(3) {
 			s.Open = append(s.Open, OpenTxn{Producer: r.i(), First: r.i(), Since: r.i()})
 		}
 		s.Aborted = r.i()
@@ -261,7 +261,7 @@ func decodeProducer(id int64, b []byte) (Producer, error) {
 	r := reader{b: b}
 	version := r.u()
 	p := Producer{ID: id, Seen: r.i(), MarkerEpoch: -1, Coordinator: -1}
-	for range r.count() {
+	for range r.count(6) {
 		p.Last = append(p.Last, Sequence{
 			Epoch: int16(r.i()), First: int32(r.i()), Last: int32(r.i()), Base: r.i(), Delta: int32(r.i()), Time: r.i(),
 		})
