@@ -85,6 +85,28 @@ const (
 
 func kube(message string) string { return fmt.Sprintf(kubeEvent, message) }
 
+// TestSource_AMarkWaitsForTheFirstInventory: right after a start no group is known yet.
+func TestSource_AMarkWaitsForTheFirstInventory(t *testing.T) {
+	l := newLab(t)
+	s := l.Source("prod")
+	l.post("", `{"app":"orders"}`)
+	if got := l.round(s); len(got) > 0 {
+		t.Fatalf("told before its group could be known: %+v", got)
+	}
+	l.at = l.at.Add(10 * time.Second)
+	l.world.inv.Groups = []streamkeeper.GroupInfo{{Name: "orders"}}
+	if got := l.round(s); len(got) != 1 || got[0].Entity.Name != "orders" || !got[0].At.Equal(noon) {
+		t.Errorf("%+v", got)
+	}
+	l.world.inv.Groups = nil
+	l.post("", `{"app":"billing"}`)
+	l.round(s)
+	l.at = l.at.Add(patience)
+	if got := l.round(s); len(got) != 1 || got[0].Entity.Kind != streamkeeper.KindCluster {
+		t.Errorf("a cluster without groups: %+v", got)
+	}
+}
+
 // TestReceiver_TakesBodiesAsTheyAre: nobody has to rewrite what their tools send.
 func TestReceiver_TakesBodiesAsTheyAre(t *testing.T) {
 	group := streamkeeper.Entity{Kind: "group", Name: "orders", Cluster: "prod"}
@@ -244,6 +266,7 @@ func TestSource_OfSeveralClustersTheOneThatFits(t *testing.T) {
 	l := newLab(t)
 	eu, us := l.Source("eu"), l.Source("us")
 	l.post("", `{"app":"orders"}`)
+	l.world.inv = streamkeeper.Inventory{Groups: []streamkeeper.GroupInfo{{Name: "bills"}}}
 	if ev := l.round(eu); len(ev) != 0 {
 		t.Errorf("a cluster without such a group: %+v", ev)
 	}

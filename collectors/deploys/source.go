@@ -17,6 +17,9 @@ const sourceName = "deploys"
 // memberMemory is for how long a workload's members are remembered: a rollout takes them away.
 const memberMemory = 15 * time.Minute
 
+// patience is for how long a mark waits while no group of the cluster is known yet, as in the first seconds after a start.
+const patience = time.Minute
+
 // Source is one cluster's share of the deploys, as a [collectors.Collector].
 type Source struct {
 	cluster string
@@ -31,7 +34,8 @@ type Source struct {
 
 type waiting struct {
 	Mark
-	surely bool // it is about this cluster; otherwise only if a group of it fits
+	surely bool      // it is about this cluster; otherwise only if a group of it fits
+	until  time.Time // it waits no longer for groups to be known; zero before its first round
 }
 
 // nameOf is the group of a member's name, and when it was last seen.
@@ -70,7 +74,7 @@ func (s *Source) queue(m Mark, surely bool) bool {
 	if len(s.waiting) >= maxWaiting {
 		return false
 	}
-	s.waiting = append(s.waiting, waiting{m, surely})
+	s.waiting = append(s.waiting, waiting{Mark: m, surely: surely})
 	return true
 }
 
@@ -78,12 +82,8 @@ func (s *Source) queue(m Mark, surely bool) bool {
 func (s *Source) Collect(ctx context.Context, now time.Time, sink collectors.Sink) error {
 	inv := s.r.world.Inventory(s.cluster)
 	s.learn(inv, now)
-	s.mu.Lock()
-	all := s.waiting
-	s.waiting = nil
-	s.mu.Unlock()
 	var events []streamkeeper.Event
-	for _, m := range all {
+	for _, m := range s.due(inv, now) {
 		groups := s.groupsOf(m.Mark, inv)
 		for _, g := range groups {
 			events = append(events, m.event(streamkeeper.Entity{Kind: streamkeeper.KindGroup, Name: g, Cluster: s.cluster}))
@@ -96,6 +96,29 @@ func (s *Source) Collect(ctx context.Context, now time.Time, sink collectors.Sin
 		return nil
 	}
 	return sink.Events(ctx, events, streamkeeper.Watermark{Source: sourceName, Cluster: s.cluster})
+}
+
+// due takes the marks whose groups can be told: all, once a group is known, else those that have waited long enough.
+func (s *Source) due(inv streamkeeper.Inventory, now time.Time) []waiting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.waiting
+	s.waiting = nil
+	if len(inv.Groups) > 0 {
+		return all
+	}
+	var due []waiting
+	for _, m := range all {
+		if m.until.IsZero() {
+			m.until = now.Add(patience)
+		}
+		if m.Group != "" || m.App == "" || !now.Before(m.until) {
+			due = append(due, m)
+		} else {
+			s.waiting = append(s.waiting, m)
+		}
+	}
+	return due
 }
 
 // learn remembers what members are called: by client id and instance id.
