@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,12 +53,12 @@ func (l *lab) judge(s *scenario, r *streamkeeper.Report) bool {
 		switch {
 		case about.Kind == "" && f.Entity.Name != s.name, about.Kind != "" && (f.Entity.Kind != about.Kind || f.Entity.Name != about.Name):
 		case f.Verdict == streamkeeper.VerdictBenign:
-			harmless = cmpOr(harmless, f)
+			harmless = cmp.Or(harmless, f)
 		default:
-			first = cmpOr(first, f)
+			first = cmp.Or(first, f)
 		}
 	}
-	given := cmpOr(first, harmless)
+	given := cmp.Or(first, harmless)
 	right := false
 	switch {
 	case s.cause() == "healthy":
@@ -119,11 +120,4 @@ func said(f *streamkeeper.Finding) string {
 		name = strings.Join(f.Causes, " | ")
 	}
 	return fmt.Sprintf("%s (%s, %.0f %%, %s)", name, f.Verdict, 100*f.Confidence, f.Entity)
-}
-
-func cmpOr(a, b *streamkeeper.Finding) *streamkeeper.Finding {
-	if a != nil {
-		return a
-	}
-	return b
 }
