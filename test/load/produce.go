@@ -133,8 +133,14 @@ func (s Spec) request(spread, first int, seed uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.frame(b, spread, first, ioTimeout), nil
+}
+
+// frame is the frame of a Produce with the same batch for each of spread partitions from first on, which lets the broker
+// wait for timeout.
+func (s Spec) frame(b []byte, spread, first int, timeout time.Duration) []byte {
 	req := kmsg.NewPtrProduceRequest()
-	req.Version, req.Acks, req.TimeoutMillis = produceVersion, s.Acks, int32(ioTimeout.Milliseconds())
+	req.Version, req.Acks, req.TimeoutMillis = produceVersion, s.Acks, int32(timeout.Milliseconds())
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = s.Topic
 	for i := range spread {
@@ -143,7 +149,7 @@ func (s Spec) request(spread, first int, seed uint32) ([]byte, error) {
 		t.Partitions = append(t.Partitions, part)
 	}
 	req.Topics = append(req.Topics, t)
-	return formatter.AppendRequest(nil, req, 0), nil
+	return formatter.AppendRequest(nil, req, 0)
 }
 
 // produce sends and receives until the run ends; what was sent is answered then.

@@ -56,7 +56,10 @@ func Stream(ctx context.Context, s Spec, rate func(since time.Duration) float64,
 	for i := range s.Connections {
 		p, err := newStreamer(ctx, s, i)
 		if err != nil {
-			return 0, errors.Join(err, waitFor(stop, &wg))
+			stop()
+			close(due)
+			wg.Wait()
+			return 0, err
 		}
 		wg.Go(func() {
 			if errs[i] = p.run(due, each); errs[i] != nil {
@@ -68,12 +71,6 @@ func Stream(ctx context.Context, s Spec, rate func(since time.Duration) float64,
 	close(due)
 	wg.Wait()
 	return dropped, errors.Join(errs...)
-}
-
-func waitFor(stop func(), wg *sync.WaitGroup) error {
-	stop()
-	wg.Wait()
-	return nil
 }
 
 // pace says when each request is due.
@@ -139,12 +136,7 @@ func (s Spec) streamFrame(partition int32, seed uint32) (f streamFrame, err erro
 	if err != nil {
 		return f, err
 	}
-	req := kmsg.NewPtrProduceRequest()
-	req.Version, req.Acks, req.TimeoutMillis = produceVersion, s.Acks, int32(requestTimeout.Milliseconds())
-	part := kmsg.NewProduceRequestTopicPartition()
-	part.Partition, part.Records = partition, b
-	req.Topics = []kmsg.ProduceRequestTopic{{Topic: s.Topic, Partitions: []kmsg.ProduceRequestTopicPartition{part}}}
-	f.frame = formatter.AppendRequest(nil, req, 0)
+	f.frame = s.frame(b, 1, int(partition), requestTimeout)
 	value := make([]byte, min(s.RecordBytes, 32))
 	text(value, seed)
 	at := bytes.Index(f.frame, b)
