@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -204,22 +202,13 @@ func (l *lab) produceOne(ctx context.Context) error {
 
 // replayed is what the broker says of its recovery.
 func (l *lab) replayed(ctx context.Context) (int64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.server.HTTP+"/api/v1/broker/events?limit=5000", nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
 	var page struct {
 		Events []struct {
 			Kind  string
 			Attrs map[string]any
 		}
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
+	if err := l.server.Get(ctx, "/api/v1/broker/events?limit=5000", &page); err != nil {
 		return 0, fmt.Errorf("the broker's events: %w", err)
 	}
 	for _, e := range page.Events {

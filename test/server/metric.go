@@ -5,27 +5,22 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Metric is the first series of that name in /metrics whose text has all the labels (name="value").
-func (s *Server) Metric(ctx context.Context, name string, labels ...string) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.HTTP+"/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
+func (s *Server) Metric(ctx context.Context, name string, labels ...string) (v float64, err error) {
+	err = s.get(ctx, "/metrics", func(r io.Reader) error {
+		v, err = metric(r, name, labels)
+		return err
+	})
+	return v, err
+}
+
+func metric(page io.Reader, name string, labels []string) (float64, error) {
 lines:
-	for lines := bufio.NewScanner(io.LimitReader(resp.Body, 64<<20)); lines.Scan(); {
+	for lines := bufio.NewScanner(io.LimitReader(page, 64<<20)); lines.Scan(); {
 		line := lines.Text()
 		if !strings.HasPrefix(line, name+"{") {
 			continue
