@@ -28,8 +28,8 @@ func newBroker(p plan, s *store) (*broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv.Env = s.env()
-	return &broker{srv, []string{"--object-store", s.url(), "--set", "diagnose.enabled=false", "--set", "log.level=warn"}}, nil
+	srv.UseStore(s.Address)
+	return &broker{srv, append(srv.Args, "--set", "diagnose.enabled=false", "--set", "log.level=warn")}, nil
 }
 
 // The three ways it runs.

@@ -85,7 +85,7 @@ func run(ctx context.Context, p plan) (err error) {
 	if err != nil {
 		return fmt.Errorf("the S3 server: %w", err)
 	}
-	defer s.stop()
+	defer s.Close()
 	b, err := newBroker(p, s)
 	if err != nil {
 		return err

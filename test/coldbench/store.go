@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,55 +17,27 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/test/server"
 )
 
-const (
-	accessKey = "bench"
-	secretKey = "bench-secret"
-	bucket    = "cold"
-)
-
-// store is an S3 server with a bucket, and a client of it that knows nothing of the broker.
+// store is an S3 server, and a client of it that knows nothing of the broker.
 type store struct {
-	address string
-	process *exec.Cmd
-	client  *minio.Client
+	*server.Gateway
+	client *minio.Client
 }
 
+// startStore keeps the server's connections and writes no log of requests: both would slow bare GETs down.
 func startStore(ctx context.Context, binary, dir string) (*store, error) {
-	address, err := server.FreeAddress()
+	g, err := server.StartGateway(ctx, binary, dir, "--quiet", "--keep-alive")
 	if err != nil {
 		return nil, err
 	}
-	root := filepath.Join(dir, "s3")
-	if err := os.MkdirAll(filepath.Join(root, bucket), 0o755); err != nil {
-		return nil, err
-	}
-	s := &store{address: address, process: exec.Command(binary, "--quiet", "--keep-alive", "--port", address, "posix", root)}
-	s.process.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
-	if err := s.process.Start(); err != nil {
-		return nil, err
-	}
-	s.client, err = minio.New(address, &minio.Options{Creds: credentials.NewStaticV4(accessKey, secretKey, ""), Region: "us-east-1", BucketLookup: minio.BucketLookupPath})
-	if err == nil {
-		err = server.Dialable(ctx, address)
-	}
+	s := &store{Gateway: g}
+	s.client, err = minio.New(g.Address, &minio.Options{
+		Creds: credentials.NewStaticV4(server.AccessKey, server.SecretKey, ""), Region: "us-east-1", BucketLookup: minio.BucketLookupPath,
+	})
 	if err != nil {
-		s.stop()
+		g.Close()
 		return nil, err
 	}
 	return s, nil
-}
-
-func (s *store) stop() {
-	_ = s.process.Process.Kill()
-	_ = s.process.Wait()
-}
-
-func (s *store) url() string {
-	return "s3://" + bucket + "?endpoint=http://" + s.address + "&path_style=true"
-}
-
-func (s *store) env() []string {
-	return []string{"AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + secretKey}
 }
 
 // object is one that holds records.
@@ -80,7 +49,7 @@ type object struct {
 // objects are those that hold records, by size.
 func (s *store) objects(ctx context.Context) ([]object, error) {
 	var all []object
-	for info := range s.client.ListObjectsIter(ctx, bucket, minio.ListObjectsOptions{Prefix: "objects/", Recursive: true}) {
+	for info := range s.client.ListObjectsIter(ctx, server.Bucket, minio.ListObjectsOptions{Prefix: "objects/", Recursive: true}) {
 		if info.Err != nil {
 			return nil, info.Err
 		}
@@ -183,7 +152,7 @@ func (s *store) open(ctx context.Context, p part) (io.ReadCloser, error) {
 			return nil, err
 		}
 	}
-	body, _, _, err := (&minio.Core{Client: s.client}).GetObject(ctx, bucket, p.name, o)
+	body, _, _, err := (&minio.Core{Client: s.client}).GetObject(ctx, server.Bucket, p.name, o)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", p.name, err)
 	}
