@@ -2,6 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"math"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/streamkeeper-io/streamkeeper/engine"
@@ -17,20 +20,27 @@ func TestHotPath_AllocatesNothingByBatch(t *testing.T) {
 	}
 	p := partition(t, e, "hot", 0)
 	b := benchBatch(16 << 10)
+	var appended int64
+	var answered atomic.Int64
 	done := func(a engine.Appended) {
+		answered.Add(1)
 		if a.Err != nil {
 			t.Error(a.Err)
 		}
 	}
-	if n := testing.AllocsPerRun(500, func() {
+	if n := allocs(func() {
+		appended++
 		p.AppendLater(b, -1, done)
 		e.Commit(true)
+		for answered.Load() < appended { // it met a write of the engine's own, and is left to the log's goroutine
+			runtime.Gosched()
+		}
 	}); n != 0 {
 		t.Errorf("an append allocates %v times", n)
 	}
 	at := p.HighWatermark() - 200
 	read := func(batches int) float64 {
-		return testing.AllocsPerRun(500, func() {
+		return allocs(func() {
 			r, err := p.Read(context.Background(), at, batches*len(b))
 			if err != nil || len(r.Bytes) != batches {
 				t.Fatal(len(r.Bytes), err)
@@ -41,4 +51,14 @@ func TestHotPath_AllocatesNothingByBatch(t *testing.T) {
 	if one, eight := read(1), read(8); one > 4 || eight > one+1 {
 		t.Errorf("a read of one batch allocates %v times, of eight %v times", one, eight)
 	}
+}
+
+// allocs is how often f allocates. The runtime counts for the whole process: what the engine does beside it, as opening the
+// tier, only adds, so the least of some tries is f's own.
+func allocs(f func()) float64 {
+	least := math.Inf(1)
+	for range 5 {
+		least = min(least, testing.AllocsPerRun(100, f))
+	}
+	return least
 }
