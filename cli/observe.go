@@ -42,7 +42,7 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 		return nil, usage(err)
 	}
 	defer c.Close()
-	scheduler := collectors.NewScheduler(collectors.Options{Sink: places, Logger: slog.New(slog.DiscardHandler)})
+	scheduler := collectors.NewScheduler(collectors.Options{Sink: collectors.WithoutOwn(places), Logger: slog.New(slog.DiscardHandler)})
 	scheduler.Add(c, observeInterval, name)
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: places.series, World: places.world, Events: places.events, Sources: scheduler.Sources,

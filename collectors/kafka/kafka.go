@@ -79,20 +79,11 @@ func New(o Options) (*Collector, error) {
 		kgo.MetadataMinAge(time.Second),
 		kgo.DisableClientMetrics(),
 	}
-	encryption, err := o.Security.TLS.config()
+	secured, err := o.Security.Options()
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
 	}
-	if encryption != nil {
-		opts = append(opts, kgo.DialTLSConfig(encryption))
-	}
-	identity, err := o.Security.SASL.mechanism()
-	if err != nil {
-		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
-	}
-	if identity != nil {
-		opts = append(opts, kgo.SASL(identity))
-	}
+	opts = append(opts, secured...)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)

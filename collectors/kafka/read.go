@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 const (
@@ -108,6 +110,9 @@ func (c *Collector) askMetadata(ctx context.Context) error {
 	for _, t := range resp.Topics {
 		if t.Topic == nil || t.ErrorCode != 0 && t.ErrorCode != kerr.LeaderNotAvailable.Code {
 			continue // being deleted, or not ours to see
+		}
+		if collectors.Own(*t.Topic) {
+			continue // its copies stay where they are, whatever is done to a broker: it would hide that leaders were moved
 		}
 		topics[*t.Topic] = newTopicState(t)
 	}

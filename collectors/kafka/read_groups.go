@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 const groupsPerRequest = 500
@@ -68,6 +70,9 @@ func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
 				continue
 			}
 			if g.ProtocolType != "" && g.ProtocolType != "consumer" { // Connect workers and the like
+				continue
+			}
+			if collectors.Own(g.Group) {
 				continue
 			}
 			s.groups[g.Group] = &groupState{kip848: kind == "consumer", committed: map[partition]int64{}}

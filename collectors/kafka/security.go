@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -63,6 +64,26 @@ func (s Security) Validate(bad func(key, format string, args ...any)) {
 	default:
 		bad("sasl.mechanism", "%q: want one of %s", a.Mechanism, strings.Join(mechanisms, ", "))
 	}
+}
+
+// Options are what a client needs to reach the cluster so. Errors name the key and the file that is at fault.
+func (s Security) Options() ([]kgo.Opt, error) {
+	var opts []kgo.Opt
+	encryption, err := s.TLS.config()
+	if err != nil {
+		return nil, err
+	}
+	if encryption != nil {
+		opts = append(opts, kgo.DialTLSConfig(encryption))
+	}
+	identity, err := s.SASL.mechanism()
+	if err != nil {
+		return nil, err
+	}
+	if identity != nil {
+		opts = append(opts, kgo.SASL(identity))
+	}
+	return opts, nil
 }
 
 // config is what a connection is encrypted with; nil when it is not.
