@@ -35,6 +35,7 @@ func factQueries(cluster string) []streamkeeper.Query {
 		q("watched.cluster", "streamkeeper_cluster_watched_seconds"),
 		q("source_kafka", "streamkeeper_cluster_brokers"),
 		q("source_streamkeeper", "streamkeeper_broker_up"),
+		q("source_probe", "streamkeeper_probe_records_total"),
 	}
 }
 
@@ -99,7 +100,7 @@ func (f *factSet) fresh(a streamkeeper.Answer) []streamkeeper.Point {
 
 // sources says which dialects are alive.
 func (f *factSet) sources(answers streamkeeper.Answers) {
-	for _, name := range []string{"source_kafka", "source_streamkeeper"} {
+	for _, name := range []string{"source_kafka", "source_streamkeeper", "source_probe"} {
 		state := streamkeeper.Absent
 		if slices.ContainsFunc(f.fresh(answers[name]), func(p streamkeeper.Point) bool { return p.Value > 0 }) {
 			state = streamkeeper.Present
