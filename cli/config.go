@@ -51,6 +51,7 @@ type BrokerConfig struct {
 	// ClientMetricsInterval is how often clients push the metrics of their own that serve diagnosis (KIP-714); 0 = never.
 	ClientMetricsInterval Duration    `yaml:"client_metrics_interval"`
 	Group                 GroupConfig `yaml:"group"`
+	Probe                 ProbeConfig `yaml:"probe"`
 }
 
 // BrokerLogConfig is the commit log.
@@ -121,6 +122,8 @@ type ClusterConfig struct {
 
 	TLS  kafka.TLS  `yaml:"tls"`
 	SASL kafka.SASL `yaml:"sasl"`
+
+	Probe ProbeConfig `yaml:"probe"`
 }
 
 func (cl *ClusterConfig) security() kafka.Security {
@@ -220,6 +223,7 @@ func (b *BrokerConfig) validate(bad func(key, format string, args ...any)) {
 	if b.Name == "" || strings.ContainsAny(b.Name, "@/") {
 		bad("broker.name", "%q: want a name without @ and /", b.Name)
 	}
+	b.Probe.validate(bad, "broker.probe")
 	if b.Nodes != 1 {
 		bad("broker.nodes", "%d: only 1 is supported yet", b.Nodes)
 	}
@@ -265,6 +269,7 @@ func (cl *ClusterConfig) validate(bad func(key, format string, args ...any), at 
 	for _, b := range cl.Brokers {
 		hostPort(bad, at+".brokers", b)
 	}
+	cl.Probe.validate(bad, at+".probe")
 	cl.security().Validate(func(key, format string, args ...any) { bad(at+"."+key, format, args...) })
 }
 

@@ -38,9 +38,10 @@ type doctor struct {
 	loop     *diagnose.Loop
 	history  *history.Store
 	notifier *notify.Notifier // nil: nobody is told
-	kafkas   []*kafka.Collector
-	logs     *logs // nil: none are taken
-	deploys  *deploys.Receiver
+	// connections are the collectors that hold some.
+	connections []interface{ Close() }
+	logs        *logs // nil: none are taken
+	deploys     *deploys.Receiver
 	// listeners are the collectors that wait to be told.
 	listeners []listener
 }
@@ -76,14 +77,14 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	if s.places, err = openSeries(s.config); err != nil {
 		return fmt.Errorf("open the measurements: %w", err)
 	}
-	s.scheduler = collectors.NewScheduler(collectors.Options{Sink: s.places, Logger: s.log})
+	s.scheduler = collectors.NewScheduler(collectors.Options{Sink: collectors.WithoutOwn(s.places), Logger: s.log})
 	s.doctor = &doctor{}
 	if err := s.wireLogs(registry, options); err != nil {
 		return err
 	}
 	s.doctor.deploys = deploys.NewReceiver(s.places.world, time.Now)
 	options.Deploys = s.doctor.deploys
-	intervals, err := s.addCollectors()
+	intervals, err := s.addCollectors(registry)
 	if err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (s *system) show(options *web.Options, rulebook *rules.Catalog) {
 }
 
 // addCollectors schedules the sources of every cluster and returns each cluster's interval.
-func (s *system) addCollectors() (map[string]time.Duration, error) {
+func (s *system) addCollectors(registry *prometheus.Registry) (map[string]time.Duration, error) {
 	intervals := map[string]time.Duration{}
 	if s.node != nil {
 		name, every := s.config.Broker.Name, s.config.Diagnose.Tick.Duration
@@ -147,8 +148,12 @@ func (s *system) addCollectors() (map[string]time.Duration, error) {
 		cl := ClusterConfig{
 			Name: name, Brokers: []string{s.node.broker.Addr()},
 			Metrics: []string{"http://" + name + "/metrics"}, Events: "http://" + name + "/api/v1/broker/events",
+			Probe: s.config.Broker.Probe,
 		}
 		if err := s.addCluster(cl, every, client, ring, s.node.fresh); err != nil {
+			return nil, err
+		}
+		if err := s.addProbe(cl, registry); err != nil {
 			return nil, err
 		}
 	}
@@ -158,11 +163,16 @@ func (s *system) addCollectors() (map[string]time.Duration, error) {
 		case every > 0:
 		case cl.Events != "": // a Streamkeeper broker can be read as often as our own
 			every = s.config.Diagnose.Tick.Duration
+		case cl.Probe.Enabled:
+			every = probedInterval
 		default:
 			every = foreignInterval
 		}
 		intervals[cl.Name] = every
 		if err := s.addCluster(cl, every, nil, nil, false); err != nil {
+			return nil, err
+		}
+		if err := s.addProbe(cl, registry); err != nil {
 			return nil, err
 		}
 	}
@@ -180,7 +190,7 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	if err != nil {
 		return fmt.Errorf("cluster %s: %w", cl.Name, err)
 	}
-	s.doctor.kafkas = append(s.doctor.kafkas, k)
+	s.doctor.connections = append(s.doctor.connections, k)
 	s.scheduler.Add(k, every, cl.Name)
 	for _, u := range cl.Metrics {
 		c, err := scrape.New(scrape.Options{Cluster: cl.Name, URL: u, Client: scraping})
@@ -229,8 +239,8 @@ func (d *doctor) run(ctx context.Context) error {
 
 // Close ends the connections that the diagnosis holds.
 func (d *doctor) Close() error {
-	for _, k := range d.kafkas {
-		k.Close()
+	for _, c := range d.connections {
+		c.Close()
 	}
 	if d.history == nil {
 		return nil
