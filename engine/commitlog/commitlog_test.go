@@ -235,32 +235,44 @@ func TestLog_RecycledSlotsHideTheirPast(t *testing.T) {
 	}
 }
 
-// damage flips a byte of a frame's payload in its file.
-// TestLog_ZeroFillsWhenThereIsTime: a busy log sets space aside for its next segment, a quiet one fills it.
-func TestLog_ZeroFillsWhenThereIsTime(t *testing.T) {
-	for _, c := range []struct {
-		lasted time.Duration // of the first segment
-		size   int64         // of the spare slot after it
-	}{{time.Hour, 16 << 10}, {0, 0}} {
-		at := time.Unix(1, 0)
-		l, _, s, _ := openLog(t, vfs.NewMem(), Options{SegmentBytes: 16 << 10, Now: func() time.Time { return at }})
-		put(t, l, 1, payload(1, 10))
-		s.wait(t, "the first append", func() bool { return len(s.durable) == 1 })
-		l.prepare.Wait()
-		at = at.Add(c.lasted) // nobody asks for the time now
-		l.Rotate()
-		put(t, l, 2, payload(2, 10))
-		l.prepare.Wait()
-		info, err := l.free[0].file.Stat()
-		if err != nil || info.Size() != c.size {
-			t.Errorf("after a segment that lasted %v the next is %d bytes, want %d; %v", c.lasted, info.Size(), c.size, err)
-		}
+// TestLog_SmallGroupsPrepareBlocks: a small group writes the blocks of those behind it, a large one only its own, and
+// nothing is written where something was before.
+func TestLog_SmallGroupsPrepareBlocks(t *testing.T) {
+	fs := vfs.NewMem()
+	l, _, s, _ := openLog(t, fs, Options{SegmentBytes: 1 << 20, Mode: FlushFsync})
+	defer func() {
 		if _, err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	written := 0
+	size := func(bytes int) int64 {
+		t.Helper()
+		put(t, l, written, payload(written, bytes))
+		written++
+		s.wait(t, "an append", func() bool { return len(s.durable) == written })
+		info, err := fs.Stat("log/" + slotName(0))
+		if err != nil {
 			t.Fatal(err)
 		}
+		return info.Size()
+	}
+	first := size(10)
+	if first < aheadBytes || first > aheadBytes+1<<10 {
+		t.Errorf("after a small group the file is %d bytes", first)
+	}
+	if second := size(10); second != first {
+		t.Errorf("a small group in prepared blocks made the file %d bytes, of %d", second, first)
+	}
+	if large := size(600 << 10); large < 600<<10 || large > 601<<10 {
+		t.Errorf("after a large group the file is %d bytes", large)
+	}
+	if last := size(10); last != 1<<20 {
+		t.Errorf("a small group near the end made the file %d bytes", last)
 	}
 }
 
+// damage flips a byte of a frame's payload in its file.
 func damage(t *testing.T, fs vfs.FS, l *Log[int], p Place) {
 	t.Helper()
 	seg, err := l.acquire(p.Segment)

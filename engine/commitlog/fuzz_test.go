@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"io"
 	"testing"
 	"time"
 
@@ -74,13 +75,7 @@ func readFile(fs vfs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	st, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, st.Size())
-	_, err = file.ReadAt(b, 0)
-	return b, err
+	return io.ReadAll(file)
 }
 
 // FuzzRecover opens a log whose files hold anything.

@@ -83,8 +83,9 @@ type Options struct {
 const (
 	slabBytes  = 1 << 20
 	spareSlots = 1
-	keepFree   = 2        // free slots kept for reuse beyond the spare
-	fillRate   = 16 << 20 // bytes a second of the log above which new slots are not zero-filled
+	keepFree   = 2         // free slots kept for reuse beyond the spare
+	smallGroup = 32 << 10  // a group up to this size prepares the blocks of those behind it
+	aheadBytes = 512 << 10 // how many bytes of blocks it prepares
 )
 
 // Log is an open commit log; safe for concurrent use.
@@ -106,8 +107,7 @@ type Log[T any] struct {
 	nextID    uint64
 	nextSlot  uint32
 	free      []*slot
-	filling   bool      // the preparer is at work
-	openedAt  time.Time // when the active segment, or the last one, began
+	preparing bool // the preparer is at work
 	queued    int64
 	frames    int
 	wantSync  uint64

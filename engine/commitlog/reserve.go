@@ -137,14 +137,7 @@ func (l *Log[T]) open() {
 	var b [HeaderSize]byte
 	h.encode(b[:])
 	seg.put(0, b[:])
-	l.startPreparer(l.busy())
-}
-
-// busy tells, when a segment begins, whether the one before was filled at more than fillRate.
-func (l *Log[T]) busy() bool {
-	now, before := l.o.Now(), l.openedAt
-	l.openedAt = now
-	return !before.IsZero() && now.Sub(before).Seconds()*fillRate < float64(l.o.SegmentBytes)
+	l.startPreparer()
 }
 
 // seal ends the active segment; the next reservation opens another.

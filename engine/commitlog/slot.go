@@ -15,6 +15,9 @@ const diskCategory vfs.DiskWriteCategory = "commit-log"
 type slot struct {
 	number uint32
 	file   vfs.File // nil until the writer or the preparer creates it
+	// touched is where blocks begin that were never written: a write there changes the file's metadata, which the next
+	// sync has to write too. Of who leads the log's writing.
+	touched int64
 }
 
 func slotName(n uint32) string { return fmt.Sprintf("%06d.log", n) }
@@ -28,30 +31,17 @@ func parseSlot(name string) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
-// create opens the slot's file and makes its directory entry durable.
+// create opens the slot's file, sets its space aside and makes its directory entry durable.
 func (o *Options) create(s *slot) error {
 	f, err := o.FS.OpenReadWrite(o.FS.PathJoin(o.Dir, slotName(s.number)), diskCategory)
 	if err != nil {
 		return fmt.Errorf("creating log file %s: %w", slotName(s.number), err)
 	}
+	_ = f.Preallocate(0, o.SegmentBytes) // where it cannot, the file grows as it is written
 	if err := SyncDir(o.FS, o.Dir); err != nil {
 		return fmt.Errorf("creating log file %s: %w", slotName(s.number), closeAfter(f, err))
 	}
 	s.file = f
-	return nil
-}
-
-// zeroFill writes the whole file once, so that later writes change no metadata and fdatasync stays cheap.
-func (o *Options) zeroFill(s *slot) error {
-	zero := make([]byte, min(o.SegmentBytes, 1<<20))
-	for pos := int64(0); pos < o.SegmentBytes; pos += int64(len(zero)) {
-		if _, err := s.file.WriteAt(zero[:min(int64(len(zero)), o.SegmentBytes-pos)], pos); err != nil {
-			return fmt.Errorf("filling log file %s: %w", slotName(s.number), err)
-		}
-	}
-	if err := s.file.Sync(); err != nil {
-		return fmt.Errorf("filling log file %s: %w", slotName(s.number), err)
-	}
 	return nil
 }
 

@@ -131,6 +131,7 @@ func (l *Log[T]) write(g *group[T], f *Flush, here bool) {
 	if !ok {
 		panic("commitlog: bytes left memory before they were written")
 	}
+	pieces = l.prepareBlocks(g, pieces)
 	l.pieces, l.held = pieces, held
 	err := writeAt(g.seg.slot.file, pieces, g.start)
 	for _, h := range held {
@@ -161,6 +162,25 @@ func (l *Log[T]) write(g *group[T], f *Flush, here bool) {
 	}
 	l.synced.Store(g.endLSN)
 	l.dirty = nil
+}
+
+// blank is written ahead of small groups.
+var blank [aheadBytes]byte
+
+// prepareBlocks appends zeros to the pieces of a small group that reaches blocks of its file for the first time, so that
+// the groups behind it only overwrite: their syncs need not write the file's metadata, which takes as long as the data
+// itself. Large groups carry it without help, and zeros would double what the disk has to write.
+func (l *Log[T]) prepareBlocks(g *group[T], pieces [][]byte) [][]byte {
+	s := g.seg.slot
+	if g.end <= s.touched {
+		return pieces
+	}
+	s.touched = g.end
+	if n := min(aheadBytes, l.o.SegmentBytes-g.end); l.o.Mode == FlushFsync && g.end-g.start <= smallGroup && n > 0 {
+		pieces = append(pieces, blank[:n])
+		s.touched += n
+	}
+	return pieces
 }
 
 // syncDirty serves Sync and the change of segments in the modes that do not sync each group.
@@ -344,30 +364,22 @@ func (l *Log[T]) closeFiles() error {
 	return first
 }
 
-// startPreparer makes one spare slot in the background when none is left: created, zero-filled and synced, so that the
-// next segment starts on a file whose metadata never changes. A busy log only sets the space aside: zeros would double
-// what the disk has to write, while its groups are large enough to carry the metadata.
-func (l *Log[T]) startPreparer(busy bool) {
-	if l.filling || l.closing || len(l.free) >= spareSlots {
+// startPreparer makes one spare slot in the background when none is left, so that the next segment need not wait for
+// its file.
+func (l *Log[T]) startPreparer() {
+	if l.preparing || l.closing || len(l.free) >= spareSlots {
 		return
 	}
-	l.filling = true
+	l.preparing = true
 	s := &slot{number: l.nextSlot}
 	l.nextSlot++
 	l.prepare.Add(1)
 	go func() {
 		defer l.prepare.Done()
 		err := l.o.create(s)
-		switch {
-		case err != nil:
-		case busy:
-			_ = s.file.Preallocate(0, l.o.SegmentBytes) // where it cannot, the file grows as it is written
-		default:
-			err = l.o.zeroFill(s)
-		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.filling = false
+		l.preparing = false
 		// A slot that could not be prepared is only a lost optimisation: the writer creates its own and reports errors.
 		if err == nil {
 			l.free = append(l.free, s)
