@@ -4,7 +4,6 @@ package broker
 
 import (
 	"fmt"
-	"net"
 
 	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -186,36 +185,44 @@ func (f *fetchResponse) discard() {
 // AppendTo implements kmsg.Response; the connection prefers buffers.
 func (f *fetchResponse) AppendTo(b []byte) []byte {
 	at := len(b)
-	bufs, _ := f.buffers(nil)
+	ps, files, _ := f.pieces(nil)
+	if files {
+		panic("broker: records in files are for a connection to send")
+	}
 	b = b[:at]
-	for _, part := range bufs {
-		b = append(b, part...)
+	for _, p := range ps {
+		b = append(b, p.b...)
 	}
 	return b
 }
 
-// buffers implements vectored: the fixed parts are encoded into dst, the records between them stay where they are.
-func (f *fetchResponse) buffers(dst []byte) (net.Buffers, []byte) {
-	var cuts []fetchCut
-	dst, cuts = f.encode(dst)
+// pieces implements vectored: the fixed parts are encoded into dst, the records between them stay where they are.
+func (f *fetchResponse) pieces(dst []byte) (ps []piece, files bool, grown []byte) {
+	dst, cuts := f.encode(dst)
 	n := 1
 	for _, c := range cuts {
-		n += 1 + len(c.records)
+		n += 1 + len(c.read.Bytes) + len(c.read.Files)
 	}
-	bufs := make(net.Buffers, 0, n)
+	ps = make([]piece, 0, n)
 	from := 0
 	for _, c := range cuts {
-		bufs = append(bufs, dst[from:c.at])
-		bufs = append(bufs, c.records...)
+		ps = append(ps, piece{b: dst[from:c.at]})
+		for _, b := range c.read.Bytes {
+			ps = append(ps, piece{b: b})
+		}
+		for _, file := range c.read.Files {
+			ps = append(ps, piece{file: file})
+			files = true
+		}
 		from = c.at
 	}
-	return append(bufs, dst[from:]), dst
+	return append(ps, piece{b: dst[from:]}), files, dst
 }
 
 // fetchCut is where records belong between the fixed parts.
 type fetchCut struct {
-	at      int
-	records [][]byte
+	at   int
+	read *engine.Read
 }
 
 func (f *fetchResponse) encode(b []byte) ([]byte, []fetchCut) {
@@ -239,7 +246,7 @@ func (f *fetchResponse) encode(b []byte) ([]byte, []fetchCut) {
 			p := &f.parts[i]
 			b = p.encodeHead(b, v, flex, f.committed)
 			if p.bytes > 0 {
-				cuts = append(cuts, fetchCut{len(b), p.read.Bytes})
+				cuts = append(cuts, fetchCut{len(b), &p.read})
 			}
 			b = p.encodeTags(b, flex)
 		}

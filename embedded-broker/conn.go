@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -65,11 +66,20 @@ type pending struct {
 }
 
 func newConn(b *Broker, nc net.Conn) *conn {
-	c := &conn{b: b, nc: nc, host: hostOf(nc.RemoteAddr()), openedAt: b.now(), readAs: b.ctx}
+	c := &conn{b: b, nc: nc, host: hostOf(nc.RemoteAddr()), openedAt: b.now()}
 	c.changed.L = &c.mu
 	c.in.init(nc)
 	c.out.init(nc)
+	c.readAs = c.reading(b.ctx)
 	return c
+}
+
+// reading allows reads to bring what the kernel can send from files.
+func (c *conn) reading(ctx context.Context) context.Context {
+	if haveSendfile && c.out.raw != nil {
+		return engine.WithFiles(ctx)
+	}
+	return ctx
 }
 
 // client is the client id of the latest request.

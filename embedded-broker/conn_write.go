@@ -8,15 +8,24 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // vectored is a response with a payload that is not copied into its encoding.
 type vectored interface {
 	payload() int64 // bytes pinned until it is written
-	// buffers encodes the response: the fixed parts into dst, the payload as it lies.
-	buffers(dst []byte) (bufs net.Buffers, grown []byte)
+	// pieces encodes the response: the fixed parts into dst, the payload as it lies. files says that some lies in files.
+	pieces(dst []byte) (ps []piece, files bool, grown []byte)
 }
+
+// piece is a part of an answer: bytes, or a stretch of a file that has a length.
+type piece struct {
+	b    []byte
+	file engine.Stretch
+}
+
+func (p *piece) size() int64 { return int64(len(p.b)) + p.file.Len }
 
 // discarder is a response that holds something until it was written or dropped.
 type discarder interface{ discard() }
@@ -33,9 +42,16 @@ type outgoing struct {
 	buf    *[]byte         // scratch, pooled: nil while nobody is the sender
 	unsent []byte          // of the oldest answer, when not all of it could be written without waiting
 	try    func(fd uintptr)
+
+	vec, rest net.Buffers // scratch of some
+	lent      engine.Stretch
+	lentErr   error // of the last sendfile
+	send      func(fd uintptr) bool
 }
 
-func (out *outgoing) init(nc net.Conn) { out.raw, out.try = rawConn(nc), out.tryWrite }
+func (out *outgoing) init(nc net.Conn) {
+	out.raw, out.try, out.send = rawConn(nc), out.tryWrite, out.trySendfile
+}
 
 const keptScratch = 64 << 10 // larger scratch memory is not kept for the next answer
 
@@ -54,7 +70,8 @@ func (out *outgoing) free() {
 	if out.buf != nil && cap(*out.buf) <= keptScratch {
 		outBufs.Put(out.buf)
 	}
-	out.buf, out.unsent = nil, nil
+	out.buf, out.unsent, out.lent = nil, nil, engine.Stretch{}
+	clear(out.vec[:cap(out.vec)])
 }
 
 // begin makes the caller the sender of answers when there is one to send and nobody sends. mu is held.
@@ -120,20 +137,29 @@ func (c *conn) send(p *pending) error {
 	case p.resp == nil:
 		return nil
 	case large:
-		var bufs net.Buffers
-		bufs, *c.out.buf = v.buffers(appendHead(c.out.scratch(), p))
+		var ps []piece
+		var files bool
+		ps, files, *c.out.buf = v.pieces(appendHead(c.out.scratch(), p))
 		n := int64(0)
-		for _, b := range bufs {
-			n += int64(len(b))
+		for i := range ps {
+			n += ps[i].size()
 		}
-		binary.BigEndian.PutUint32(bufs[0], uint32(n-4))
-		return c.writeAll(bufs, n)
+		binary.BigEndian.PutUint32(ps[0].b, uint32(n-4))
+		if files {
+			c.out.corked(true)
+			defer c.out.corked(false)
+		}
+		return c.writeAll(ps, n)
 	case len(c.out.unsent) == 0:
 		c.out.unsent = c.encode(p)
 	}
 	rest := c.out.unsent
 	c.out.unsent = nil
-	return c.writeAll(net.Buffers{rest}, int64(len(rest)))
+	return c.writeAll([]piece{{b: rest}}, int64(len(rest)))
+}
+
+func (out *outgoing) corked(on bool) {
+	_ = out.raw.Control(func(fd uintptr) { cork(fd, on) }) // fails on a closed socket only
 }
 
 // encode is an answer's bytes, in the scratch memory.
@@ -159,20 +185,19 @@ func appendHead(b []byte, p *pending) []byte {
 
 // writeAll sends n bytes. The client must take each piece within writeStall, and all at writeRate. Pieces grow for a
 // client that takes them fast: each costs a call and wakes somebody up.
-func (c *conn) writeAll(bufs net.Buffers, n int64) error {
+func (c *conn) writeAll(ps []piece, n int64) error {
 	defer c.writing.Store(0)
 	now := time.Now()
 	due := now.Add(slowest(c.b.limits.writeStall, n, c.b.limits.writeRate))
-	for chunk := writeChunk; len(bufs) > 0; {
-		var some net.Buffers
-		some, bufs = cutBuffers(bufs, chunk)
+	for chunk := writeChunk; len(ps) > 0; {
 		d := now.Add(c.b.limits.writeStall)
 		if due.Before(d) {
 			d = due
 		}
 		c.nc.SetWriteDeadline(d)
 		c.writing.Store(now.UnixNano())
-		if _, err := some.WriteTo(c.nc); err != nil {
+		var err error
+		if ps, err = c.out.some(c.nc, ps, chunk); err != nil {
 			return err
 		}
 		began := now
@@ -189,17 +214,64 @@ func (c *conn) writeAll(bufs net.Buffers, n int64) error {
 // takenFast is how long the writing of a piece may take for the next to be larger.
 const takenFast = 20 * time.Millisecond
 
-// cutBuffers splits bufs after about n bytes.
-func cutBuffers(bufs net.Buffers, n int) (head, rest net.Buffers) {
-	for i, b := range bufs {
-		if len(b) > n {
-			head = append(slices.Clip(bufs[:i]), b[:n])
-			bufs[i] = b[n:]
-			return head, bufs[i:]
+// some sends n bytes, or what there is, and returns the rest.
+func (out *outgoing) some(nc net.Conn, ps []piece, n int) ([]piece, error) {
+	for len(ps) > 0 && n > 0 {
+		if ps[0].file.Len > 0 {
+			sent, err := out.sendfile(nc, &ps[0].file, n)
+			if err != nil {
+				return ps, err
+			}
+			n -= sent
+			if ps[0].file.Len == 0 {
+				ps = ps[1:]
+			}
+			continue
 		}
-		n -= len(b)
+		out.vec = out.vec[:0]
+		for len(ps) > 0 && ps[0].file.Len == 0 && n > 0 {
+			k := min(n, len(ps[0].b))
+			out.vec = append(out.vec, ps[0].b[:k])
+			n -= k
+			if ps[0].b = ps[0].b[k:]; len(ps[0].b) == 0 {
+				ps = ps[1:]
+			}
+		}
+		out.rest = out.vec
+		if _, err := out.rest.WriteTo(nc); err != nil {
+			return ps, err
+		}
 	}
-	return bufs, nil
+	return ps, nil
+}
+
+// sendfile sends n bytes of a file, or what there is, moves it on and returns how many it sent.
+func (out *outgoing) sendfile(nc net.Conn, file *engine.Stretch, n int) (int, error) {
+	out.lent, out.lentErr = *file, nil
+	out.lent.Len = min(file.Len, int64(n))
+	n = int(out.lent.Len)
+	err := out.raw.Write(out.send)
+	if err == nil {
+		err = out.lentErr
+	}
+	if fileFailed(err) {
+		file.Refuse()
+		err = copied(nc, out.lent)
+	}
+	file.Pos += int64(n)
+	file.Len -= int64(n)
+	return n, err
+}
+
+// copied sends a stretch through our memory: not every file system lets the kernel send, and an error of the disk has to
+// be told apart from that.
+func copied(nc net.Conn, s engine.Stretch) error {
+	b := make([]byte, s.Len)
+	if err := s.Read(b); err != nil {
+		return err
+	}
+	_, err := nc.Write(b)
+	return err
 }
 
 // sent takes an answered request off the queue.

@@ -65,7 +65,7 @@ func (c *conn) internClient(b []byte) string {
 	}
 	s := string(b[:min(len(b), maxClientID)])
 	c.clientID.Store(&s)
-	c.readAs = engine.WithReader(c.b.ctx, s)
+	c.readAs = engine.WithReader(c.reading(c.b.ctx), s)
 	return s
 }
 

@@ -298,10 +298,7 @@ func (c *fetchCall) readPart(part *engine.Partition, f *fetchPart, room int) {
 		read.Release()
 		return
 	}
-	n := 0
-	for _, b := range read.Bytes {
-		n += len(b)
-	}
+	n := read.Size()
 	if n == 0 || n > room && c.total > 0 {
 		// Only the first partition may pass the limit, with one batch, so that a large batch cannot stop a consumer.
 		read.Release()
@@ -341,7 +338,7 @@ func (c *fetchCall) told(p *fetchPart) {
 	c.b.groups.fetched(c.r.conn, p.topic, p.index, p.offset, p.read.Records, p.bytes, p.read.Tier, backlog)
 	m := p.metrics
 	m.bytesOut.Add(int64(p.bytes))
-	if backlog || p.read.Tier == engine.Cold {
+	if backlog || p.read.Tier == engine.Cold || len(p.read.Bytes) == 0 {
 		return
 	}
 	if h, _, ok := batch.Next(p.read.Bytes[len(p.read.Bytes)-1]); ok && !h.IsLogAppendTime() && !h.IsControl() {

@@ -17,7 +17,10 @@ const readTries = 4
 // readBatches bounds the batches of one read, so that a million tiny ones do not make one huge answer.
 const readBatches = 4096
 
-type readerKey struct{}
+type (
+	readerKey struct{}
+	filesKey  struct{}
+)
 
 // WithReader names who reads (a group, a client), so that cold reads are shared fairly among readers.
 func WithReader(ctx context.Context, name string) context.Context {
@@ -25,6 +28,10 @@ func WithReader(ctx context.Context, name string) context.Context {
 }
 
 var readerSeed = maphash.MakeSeed()
+
+// WithFiles allows what lies in the local log to come back as Read.Files: the reader hands it to the kernel, which sends
+// it without a copy of ours.
+func WithFiles(ctx context.Context) context.Context { return context.WithValue(ctx, filesKey{}, true) }
 
 // Read returns whole batches from the one that holds offset, at most maxBytes except that the first is always whole. At
 // the high watermark it returns none. It never waits for the object store: a cold read that is not in memory starts a
@@ -85,17 +92,18 @@ func (p *Partition) read(ctx context.Context, offset int64, maxBytes int, commit
 	if offset >= end {
 		return r, nil
 	}
-	err := p.readLocal(&r, end, maxBytes)
+	files, _ := ctx.Value(filesKey{}).(bool)
+	err := p.readLocal(&r, end, maxBytes, files)
 	if err != nil || r.Records > 0 {
 		return r, err
 	}
 	return r, p.readCold(ctx, &r, end, maxBytes)
 }
 
-// readLocal appends what the local log holds from r.NextOffset up to end.
-func (p *Partition) readLocal(r *Read, end int64, maxBytes int) error {
+// readLocal appends what the local log holds from r.NextOffset up to end, in files or in memory, not both.
+func (p *Partition) readLocal(r *Read, end int64, maxBytes int, files bool) error {
 	var found [16]index.Batch // on the stack for the usual tail read
-	for r.NextOffset < end && (r.Records == 0 || maxBytes > 0) && len(r.Bytes) < readBatches {
+	for r.NextOffset < end && (r.Records == 0 || maxBytes > 0) && len(r.Bytes)+len(r.Files) < readBatches {
 		bs, segment, err := p.locate(r.NextOffset, end, maxBytes, found[:0])
 		if err != nil {
 			return err
@@ -104,9 +112,10 @@ func (p *Partition) readLocal(r *Read, end int64, maxBytes int) error {
 		if len(bs) == 0 || r.Records > 0 && int(bs[0].Len) > maxBytes {
 			return nil
 		}
-		if err := p.readBatches(r, segment, bs, &maxBytes); err != nil {
+		if maxBytes, err = p.readBatches(r, segment, bs, maxBytes, files); err != nil {
 			return err
 		}
+		files = files && len(r.Bytes) == 0
 	}
 	return nil
 }
@@ -126,8 +135,9 @@ func (p *Partition) locate(offset, hw int64, maxBytes int, out []index.Batch) ([
 	return bs, segment, nil
 }
 
-func (p *Partition) readBatches(r *Read, segment uint64, bs []index.Batch, maxBytes *int) error {
-	if room := readBatches - len(r.Bytes); len(bs) > room {
+// readBatches reads batches of one segment, all or the first ones, and returns how many more bytes the answer may take.
+func (p *Partition) readBatches(r *Read, segment uint64, bs []index.Batch, maxBytes int, files bool) (int, error) {
+	if room := readBatches - len(r.Bytes) - len(r.Files); len(bs) > room {
 		bs = bs[:room]
 	}
 	var few [16]commitlog.Span
@@ -135,29 +145,46 @@ func (p *Partition) readBatches(r *Read, segment uint64, bs []index.Batch, maxBy
 	for _, b := range bs {
 		spans = append(spans, commitlog.Span{Pos: b.Pos, Len: int64(b.Len)})
 	}
-	var hot bool
-	var err error
-	r.Bytes, r.held, hot, err = p.e.log.Read(segment, spans, r.Bytes, r.held)
-	if err != nil {
-		if errors.Is(err, commitlog.ErrReleased) {
-			if r.Records > 0 {
-				*maxBytes = 0
-				return nil // answer what we have
-			}
-			return err
-		}
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+	got, hot, err := p.readSpans(r, segment, spans, files)
+	switch {
+	case err == nil:
+	case errors.Is(err, commitlog.ErrReleased) && r.Records > 0:
+		return 0, nil // answer what we have
+	case errors.Is(err, commitlog.ErrReleased):
+		return 0, err
+	default:
+		return 0, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	if !hot {
 		r.Tier = Warm
 	}
-	for _, b := range bs {
+	for _, b := range bs[:got] {
 		r.Records += int64(b.Records)
-		*maxBytes -= int(b.Len)
+		r.NextOffset = b.Next()
+		maxBytes -= int(b.Len)
 		p.e.counts.readBytes.Add(int64(b.Len))
 	}
-	r.NextOffset = bs[len(bs)-1].Next()
-	return nil
+	if got == 0 {
+		return 0, nil
+	}
+	return maxBytes, nil
+}
+
+// readSpans brings spans of one segment, or only tells where they lie, and counts them. It brings none that is in memory
+// after some that were lent. hot reports that no disk was touched.
+func (p *Partition) readSpans(r *Read, segment uint64, spans []commitlog.Span, files bool) (got int, hot bool, err error) {
+	if files {
+		var held commitlog.Releaser
+		r.Files, got, held, err = p.e.log.Lend(segment, spans, r.Files)
+		if held != nil {
+			r.held = append(r.held, held)
+		}
+		if err != nil || len(r.Files) > 0 {
+			return got, false, err
+		}
+	}
+	r.Bytes, r.held, hot, err = p.e.log.Read(segment, spans, r.Bytes, r.held)
+	return len(spans), hot, err
 }
 
 // readCold asks the tier; the answer may be Pending.

@@ -63,10 +63,15 @@ func (t Tier) String() string { return [...]string{"hot", "warm", "cold"}[t] }
 // AbortedTransaction says whose records readers of committed records skip: Producer's from First to Last, its marker.
 type AbortedTransaction = index.Aborted
 
+// Stretch is a piece of the local log's files, to be sent by the kernel.
+type Stretch = commitlog.Stretch
+
 // Read is the outcome of a Read. Bytes reference engine memory until Release. Pending means the data is cold, a
-// prefetch has started and there are no bytes yet.
+// prefetch has started and there are no bytes yet. Files, only with WithFiles, is where the batches lie when there are
+// no Bytes of them.
 type Read struct {
 	Bytes         [][]byte
+	Files         []Stretch
 	HighWatermark int64
 	LastStable    int64
 	LogStart      int64
@@ -84,5 +89,13 @@ func (r *Read) Release() {
 	for _, h := range r.held {
 		h.Release()
 	}
-	r.held, r.Bytes = nil, nil
+	r.held, r.Bytes, r.Files = nil, nil, nil
+}
+
+// Size is how many bytes of batches were read.
+func (r *Read) Size() (n int) {
+	for i := range r.Files {
+		n += int(r.Files[i].Len)
+	}
+	return n + size(r.Bytes)
 }

@@ -221,7 +221,7 @@ func (l *Log[T]) Release(id uint64) {
 func (l *Log[T]) slotFree(s *slot) {
 	l.mu.Lock()
 	closing := l.closing
-	keep := len(l.free) < spareSlots+keepFree && !closing
+	keep := len(l.free) < spareSlots+keepFree && !closing && !s.lent.Load()
 	if keep {
 		l.free = append(l.free, s)
 	}

@@ -27,6 +27,8 @@ type segment struct {
 	refs   atomic.Int32
 	onFree func(*slot)
 
+	refused atomic.Bool // nothing of it is lent any more
+
 	mu    sync.Mutex
 	slabs []*slab // by position / slab size; nil = only on disk
 	slabN int64   // slab size

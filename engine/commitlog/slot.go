@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -18,6 +19,8 @@ type slot struct {
 	// touched is where blocks begin that were never written: a write there changes the file's metadata, which the next
 	// sync has to write too. Of who leads the log's writing.
 	touched int64
+	// lent says that sockets may hold pages of the file: it is not used again, so that they send what they were given.
+	lent atomic.Bool
 }
 
 func slotName(n uint32) string { return fmt.Sprintf("%06d.log", n) }

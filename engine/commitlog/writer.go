@@ -340,7 +340,7 @@ func (l *Log[T]) Close() (uint64, error) {
 	return l.next, failed
 }
 
-// closeFiles waits for nobody: readers must be done.
+// closeFiles waits for nobody: the file of a segment that somebody still reads is closed when he is done.
 func (l *Log[T]) closeFiles() error {
 	l.segMu.Lock()
 	segs := l.segments
@@ -356,7 +356,9 @@ func (l *Log[T]) closeFiles() error {
 		}
 	}
 	for _, s := range segs {
-		keep(s.slot)
+		if s.refs.Add(-1) == 0 {
+			keep(s.slot)
+		}
 	}
 	for _, s := range l.free {
 		keep(s)
