@@ -100,11 +100,10 @@ func run(ctx context.Context, p plan) (err error) {
 	if c.ceiling, err = p.ceiling(ctx); err != nil {
 		return fmt.Errorf("measure the client: %w", err)
 	}
-	if c.disk, err = rawDisk(p.dir, p.syncRecords); err != nil {
+	if c.disk, err = rawRate(p.dir, p.bytes); err != nil {
 		return fmt.Errorf("measure the disk: %w", err)
 	}
-	fmt.Printf("client ceiling %s, disk with fdatasync %s, fdatasync p50 %v p99 %v\n",
-		rate(c.ceiling), rate(c.disk.rate), c.disk.sync.At(0.5), c.disk.sync.At(0.99))
+	fmt.Printf("client ceiling %s, disk with fdatasync %s\n", rate(c.ceiling), rate(c.disk))
 	sides := [2]side{ours{p.binary}, theirs{dist}}
 	for pair := range p.pairs {
 		order := [2]int{0, 1}
@@ -112,6 +111,11 @@ func run(ctx context.Context, p plan) (err error) {
 			order = [2]int{1, 0}
 		}
 		var got [2]measured
+		raw, err := rawSync(p.dir, p.syncRecords)
+		if err != nil {
+			return fmt.Errorf("measure the disk: %w", err)
+		}
+		fmt.Printf("pair %d: raw fdatasync p50 %v p99 %v\n", pair+1, raw.At(0.5), raw.At(0.99))
 		for _, i := range order {
 			dropCaches()
 			if got[i], err = p.measure(ctx, sides[i]); err != nil {
@@ -120,6 +124,7 @@ func run(ctx context.Context, p plan) (err error) {
 			fmt.Printf("pair %d: %-12s %s\n", pair+1, sides[i].name(), got[i])
 		}
 		c.pairs = append(c.pairs, got)
+		c.raw = append(c.raw, raw)
 	}
 	if c.telemetry, err = p.telemetryCost(ctx); err != nil {
 		return err

@@ -13,8 +13,9 @@ import (
 // collected is all that was measured: pairs of ours and Kafka's.
 type collected struct {
 	ceiling float64
-	disk    disk
+	disk    float64 // bytes a second without a broker
 	pairs   [][2]measured
+	raw     []load.Quantiles // of a sync without a broker, before each pair
 
 	telemetry *cost // nil: not measured
 	shipped   int64 // peak RSS of ours with all that it ships
@@ -48,11 +49,8 @@ func (c *collected) ratios() ratios {
 		RSSShipped: c.medianOf(func(pair [2]measured) (float64, bool) {
 			return float64(c.shipped) / float64(pair[1].rss), pair[1].rss > 0
 		}),
-		SyncP99: c.ratio(p99),
-		SyncOverFdatasync: c.medianOf(func(pair [2]measured) (float64, bool) {
-			raw := float64(c.disk.sync.At(0.99))
-			return p99(pair[0]) / raw, raw > 0
-		}),
+		SyncP99:           c.ratio(p99),
+		SyncOverFdatasync: c.overRaw(p99),
 	}
 }
 
@@ -62,6 +60,19 @@ func (c *collected) ratio(of func(measured) float64) *float64 {
 		ours, theirs := of(pair[0]), of(pair[1])
 		return ours / theirs, theirs > 0
 	})
+}
+
+// overRaw is the median of ours ÷ the disk's own p99, each measured in the same minutes.
+func (c *collected) overRaw(of func(measured) float64) *float64 {
+	var all []float64
+	for i, pair := range c.pairs {
+		all = append(all, of(pair[0])/float64(c.raw[i].At(0.99)))
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	m := median(all)
+	return &m
 }
 
 func (c *collected) medianOf(of func([2]measured) (float64, bool)) *float64 {
@@ -122,7 +133,16 @@ func (c *collected) print(out io.Writer, p plan) {
 	if t := c.telemetry; t != nil {
 		fmt.Fprintf(w, "telemetry\t%+.1f %% CPU per GiB, below %+.1f %% with 95 %% confidence (%d pairs)\n", 100*t.median, 100*t.upper, p.telemetryPairs)
 	}
-	fmt.Fprintf(w, "client ceiling\t%s\nraw disk with fdatasync\t%s\nraw fdatasync p50, p99\t%v, %v\n", rate(c.ceiling), rate(c.disk.rate), c.disk.sync.At(0.5), c.disk.sync.At(0.99))
+	var raw load.Quantiles
+	for i := range c.raw {
+		raw.Merge(&c.raw[i])
+	}
+	fmt.Fprintf(w, "client ceiling\t%s\nraw disk with fdatasync\t%s\nraw fdatasync p50, p99\t%v, %v\n", rate(c.ceiling), rate(c.disk), raw.At(0.5), raw.At(0.99))
+	faster := 0.0
+	for side := range 2 {
+		faster = max(faster, *c.medianOf(func(pair [2]measured) (float64, bool) { return pair[side].produce, true }))
+	}
+	fmt.Fprintf(w, "the faster side produces at\t%.0f %% of the client's ceiling, %.0f %% of the disk's\n", 100*faster/c.ceiling, 100*faster/c.disk)
 	w.Flush()
 }
 
