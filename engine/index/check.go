@@ -14,7 +14,7 @@ func (d *DB) Check() (rows int64, err error) {
 		case 's':
 			_, err = decodeSegment(binary.BigEndian.Uint64(k[1:]), v)
 		case 'l':
-			_, err = decodeChunk(int64(binary.BigEndian.Uint64(k[5:])), v)
+			_, err = decodeChunk(int64(binary.BigEndian.Uint64(k[5:])), v, nil)
 		case 'p':
 			_, err = decodeStream(v)
 		case 'q':
@@ -31,7 +31,7 @@ func (d *DB) Check() (rows int64, err error) {
 // Places calls fn for each batch that the index finds in the log, by stream.
 func (d *DB) Places(fn func(stream uint32, segment uint64, b Batch) error) error {
 	return d.scan([]byte{'l'}, func(k, v []byte) error {
-		c, err := decodeChunk(int64(binary.BigEndian.Uint64(k[4:])), v)
+		c, err := decodeChunk(int64(binary.BigEndian.Uint64(k[4:])), v, nil)
 		if err != nil {
 			return err
 		}

@@ -176,8 +176,9 @@ func (d *DB) Find(stream uint32, offset, limit int64, maxBytes int, out []Batch)
 		return out, 0, false, fmt.Errorf("reading index: %w", err)
 	}
 	defer it.Close()
+	var room [chunkBatches]Batch // on the stack: a reader behind memory looks up each megabyte
 	for ok := it.SeekLT(runKey(stream, offset+1)); ok; ok = it.Next() {
-		c, err := decodeChunk(int64(binary.BigEndian.Uint64(it.Key()[5:])), it.Value())
+		c, err := decodeChunk(int64(binary.BigEndian.Uint64(it.Key()[5:])), it.Value(), room[:])
 		if err != nil {
 			return out, 0, false, err
 		}
@@ -252,7 +253,7 @@ func (d *DB) runs(stream uint32, from int64, fn func(chunk) bool) error {
 		ok = it.First()
 	}
 	for ; ok; ok = it.Next() {
-		c, err := decodeChunk(int64(binary.BigEndian.Uint64(it.Key()[5:])), it.Value())
+		c, err := decodeChunk(int64(binary.BigEndian.Uint64(it.Key()[5:])), it.Value(), nil)
 		if err != nil {
 			return err
 		}

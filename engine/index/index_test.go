@@ -203,7 +203,7 @@ func FuzzRows(f *testing.F) {
 			_, _ = decodeStream(b)
 			_, _ = decodeProducer(1, b)
 			_, _ = decodeSegment(1, b)
-			_, _ = decodeChunk(0, b)
+			_, _ = decodeChunk(0, b, nil)
 			_, _, _, _ = splitOffsetKey(string(b))
 		})
 	})

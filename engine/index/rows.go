@@ -176,7 +176,8 @@ func encodeChunk(c chunk, w *writer) []byte {
 	return w.b
 }
 
-func decodeChunk(base int64, v []byte) (chunk, error) {
+// decodeChunk decodes a row into room, or into new memory where that is too small.
+func decodeChunk(base int64, v []byte, room []Batch) (chunk, error) {
 	r := reader{b: v}
 	r.u()
 	c := chunk{segment: r.u(), epoch: int32(r.i())}
@@ -184,7 +185,10 @@ func decodeChunk(base int64, v []byte) (chunk, error) {
 	if n == 0 {
 		return c, fmt.Errorf("run: %w", errRow)
 	}
-	c.batches = make([]Batch, 0, n)
+	c.batches = room[:0]
+	if cap(room) < n {
+		c.batches = make([]Batch, 0, n)
+	}
 	prev := Batch{Base: base}
 	for range n {
 		b := Batch{Base: prev.Base + r.i(), Pos: prev.Pos + int64(r.u()), Len: int32(r.u()), Records: int32(r.u()), Delta: int32(r.u())}
