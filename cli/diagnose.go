@@ -26,7 +26,7 @@ type diagnoseFlags struct {
 	server, output, cluster, group, topic, failOn string
 	brokers                                       []string
 	security                                      kafka.Security
-	recording                                     string
+	recording, record                             string
 	window                                        time.Duration
 	watch                                         bool
 	at, since                                     pastMoment
@@ -57,6 +57,7 @@ finding explains counts like a finding: a critical one at once, others when they
 	fl.StringVar(&f.server, "server", "127.0.0.1:8080", "address of a running `streamkeeper up`")
 	fl.StringSliceVar(&f.brokers, "brokers", nil, "observe this cluster directly (HOST:PORT, repeatable)")
 	fl.DurationVar(&f.window, "for", 30*time.Second, "how long to observe with --brokers")
+	fl.StringVar(&f.record, "record", "", "with --brokers, keep what was seen for --recording (FILE)")
 	fl.BoolVar(&f.security.TLS.Enabled, "tls", false, "encrypt, with --brokers")
 	fl.StringVar(&f.security.TLS.CA, "tls-ca", "", "who signed the brokers' certificates (PEM FILE; the system's)")
 	fl.StringVar(&f.security.TLS.Cert, "tls-cert", "", "our certificate (PEM FILE)")
@@ -97,6 +98,9 @@ func (f diagnoseFlags) check() error {
 	})
 	if len(f.brokers) == 0 && f.security != (kafka.Security{}) {
 		wrong = errors.Join(wrong, errors.New("--tls and --sasl are for --brokers; clusters of a server have theirs in its config"))
+	}
+	if len(f.brokers) == 0 && f.record != "" {
+		wrong = errors.Join(wrong, errors.New("--record is for --brokers; `streamkeeper record` saves what a server saw"))
 	}
 	return wrong
 }

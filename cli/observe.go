@@ -50,6 +50,7 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 	}
 	bounded, cancel := context.WithTimeout(ctx, f.window)
 	defer cancel()
+	began := time.Now()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -69,7 +70,23 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 			return nil, blind(fmt.Errorf("nothing could be read from %v in %s: %s", f.brokers, f.window, s.Error))
 		}
 	}
+	if f.record != "" {
+		if err := saveObserved(ctx, places, report, began, f.record); err != nil {
+			return nil, blind(err)
+		}
+	}
 	return []streamkeeper.Report{report}, nil
+}
+
+// saveObserved keeps what led to a report, for `diagnose --recording`.
+func saveObserved(ctx context.Context, p *places, last streamkeeper.Report, since time.Time, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	r, err := p.record(ctx, last, since, p.now(), diagnose.DefaultSLOLag)
+	if err != nil {
+		return fmt.Errorf("record what was seen: %w", err)
+	}
+	return writeRecording(path, r)
 }
 
 // tickUntil ticks until the context ends and returns the newest report.

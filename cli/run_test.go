@@ -72,6 +72,7 @@ func TestRun_BadInputIsAClearErrorWithItsCode(t *testing.T) {
 		{"no brokers", []string{"diagnose", "--brokers", "127.0.0.1:1", "--for", "10s"}, 3, "connection refused"},
 		{"too short a look", []string{"diagnose", "--brokers", "127.0.0.1:1", "--for", "1s"}, 2, "--for"},
 		{"not a recording", []string{"diagnose", "--recording", file("text", "hello")}, 3, "not a recording"},
+		{"a recording of a server", []string{"diagnose", "--record", file("kept", "")}, 2, "--record is for --brokers"},
 		{"a moment to come", []string{"diagnose", "--at", "2999-01-01T00:00:00Z"}, 2, "in the past"},
 		{"a moment that is none", []string{"diagnose", "--since", "yesterday"}, 2, "how long ago"},
 		{"an unknown drill", []string{"drill", "run", "nope"}, 2, "drill list"},

@@ -23,12 +23,15 @@ type Tick struct {
 	Config  Config
 }
 
+// DefaultSLOLag is the lag beyond which a service level is breached, unless Config says otherwise.
+const DefaultSLOLag = time.Minute
+
 // Config are the tick's settings. The zero value of a field means its default.
 type Config struct {
 	Interval  time.Duration // between two ticks, and of the scrapes; default 5 s
 	Lag       time.Duration // how far back a tick looks, so that what it asks for has arrived; default one interval
 	SizeEvery time.Duration // how often capacity is computed; default 30 s
-	SLOLag    time.Duration // lag beyond it breaches the service level and is critical; default 1 m
+	SLOLag    time.Duration // lag beyond it breaches the service level and is critical; default DefaultSLOLag
 	Sizing    SizingConfig
 	URL       string // base address of the web UI, for links to incidents; "" makes none
 }
@@ -41,7 +44,7 @@ func (c Config) withDefaults() Config {
 		c.Lag = c.Interval
 	}
 	if c.SLOLag <= 0 {
-		c.SLOLag = time.Minute
+		c.SLOLag = DefaultSLOLag
 	}
 	if c.SizeEvery <= 0 {
 		c.SizeEvery = 30 * time.Second
