@@ -163,7 +163,7 @@ func (l *linter) usage() {
 		for _, t := range k.Triggers {
 			used[t.Node] = true
 		}
-		for _, list := range [][]string{k.HoldsWhile, k.EndsWhen} {
+		for _, list := range [][]string{k.HoldsWhile, k.EndsWhen, k.Contradicted} {
 			for _, id := range list {
 				used[id] = true
 			}

@@ -138,7 +138,7 @@ func (b *binder) suspect(e streamkeeper.Entity, causes []string) Suspect {
 		for _, edge := range k.Edges {
 			add(edge.Node)
 		}
-		for _, list := range [][]string{k.HoldsWhile, k.EndsWhen} {
+		for _, list := range [][]string{k.HoldsWhile, k.EndsWhen, k.Contradicted} {
 			for _, node := range list {
 				add(node)
 			}
