@@ -1,13 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os/exec"
+	"slices"
 	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/streamkeeper-io/streamkeeper/cli/drill"
 	"github.com/streamkeeper-io/streamkeeper/test/kafka"
@@ -17,9 +23,9 @@ import (
 type library int
 
 const (
-	franz library = iota // franz-go, through the drills' worker, whose processing can be slowed and broken
-	rdkafka
-	java
+	franz   library = iota // franz-go, through the drills' worker, whose processing can be slowed and broken
+	rdkafka                // kcat
+	java                   // Kafka's console consumer
 )
 
 // workload is a topic, its traffic and a group that reads it; all three are called like the scenario.
@@ -30,9 +36,10 @@ type workload struct {
 
 // member is one consumer. kill ends it without a word to anybody, stop closes it well.
 type member struct {
-	set  func(drill.Behaviour) // franz only
-	stop func()
-	kill func()
+	set      func(drill.Behaviour) // franz only
+	stop     func()
+	kill     func()
+	*process // not franz
 }
 
 // raise creates the topic and starts the members. Traffic is produced by l.produce.
@@ -47,9 +54,12 @@ func (l *lab) raise(ctx context.Context, s *scenario) error {
 	if err != nil {
 		return fmt.Errorf("create the topic: %w", err)
 	}
+	if err := l.known(bounded, s.name); err != nil {
+		return err
+	}
 	w := &workload{name: s.name}
 	l.work[s.name] = w
-	l.streams[s.name] = drill.Stream{Partitions: s.partitions, Rate: s.rate, ValueSize: 200, HotShare: s.hot}
+	l.streams[s.name] = drill.Stream{Partitions: s.partitions, Rate: s.rate, ValueSize: cmp.Or(s.valueSize, 200), HotShare: s.hot}
 	for i := range s.members {
 		m, err := l.startMember(ctx, s, fmt.Sprintf("%s-%d", s.name, i))
 		if err != nil {
@@ -60,14 +70,36 @@ func (l *lab) raise(ctx context.Context, s *scenario) error {
 	return nil
 }
 
+// known waits until every broker knows a topic and who leads its partitions: kcat ends at once where it meets one that
+// does not yet.
+func (l *lab) known(ctx context.Context, topic string) error {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	req.Topics = append(req.Topics, t)
+	for id := int32(1); id <= int32(l.o.brokers); {
+		if answer, err := l.client.Broker(int(id)).RetriableRequest(ctx, req); err == nil && led(answer.(*kmsg.MetadataResponse)) {
+			id++
+		} else if !pause(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("broker %d does not know the topic %s: %w", id, topic, errors.Join(err, ctx.Err()))
+		}
+	}
+	return nil
+}
+
+// led says whether all partitions in an answer have a leader.
+func led(m *kmsg.MetadataResponse) bool {
+	for _, t := range m.Topics {
+		if t.ErrorCode != 0 || slices.ContainsFunc(t.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader < 0 }) {
+			return false
+		}
+	}
+	return len(m.Topics) > 0
+}
+
 func (l *lab) startMember(ctx context.Context, s *scenario, id string) (member, error) {
-	switch s.library {
-	case rdkafka:
-		return l.process(exec.Command("kcat", "-b", l.cluster.Bootstrap(), "-q", "-X", "client.id="+id,
-			"-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=1500", "-X", "auto.commit.interval.ms=1000",
-			"-X", "auto.offset.reset=earliest", "-G", s.name, s.name))
-	case java:
-		return l.javaMember(ctx, s.name)
+	if s.library != franz {
+		return l.startProcess(ctx, id, func() *exec.Cmd { return l.command(ctx, s, id) })
 	}
 	w, err := l.worker(ctx, drill.Spec{
 		Role: drill.RoleConsumer, Brokers: l.cluster.Addresses(), Topics: []string{s.name}, ClientID: id, Group: s.name,
@@ -79,24 +111,24 @@ func (l *lab) startMember(ctx context.Context, s *scenario, id string) (member, 
 	return member{set: w.set, stop: w.stop, kill: w.stop}, nil
 }
 
-// javaMember is Kafka's own console consumer.
-func (l *lab) javaMember(ctx context.Context, name string) (member, error) {
-	ctx, stop := context.WithCancel(ctx)
-	l.wg.Go(func() {
-		_, _ = l.dist.Run(ctx, "", kafka.ConsoleConsumer, "--bootstrap-server", l.cluster.Bootstrap(), "--topic", name, "--group", name,
-			"--command-property", "auto.offset.reset=earliest", "--command-property", "auto.commit.interval.ms=1000")
-	})
-	return member{stop: stop, kill: stop}, nil
-}
-
-func (l *lab) process(cmd *exec.Cmd) (member, error) {
-	if err := cmd.Start(); err != nil {
-		return member{}, fmt.Errorf("start %s (Debian: kcat): %w", cmd.Path, err)
+// command is a consumer of another library than ours: kcat, or Kafka's own console consumer.
+func (l *lab) command(ctx context.Context, s *scenario, id string) *exec.Cmd {
+	settings := append([]string{"client.id=" + id, "auto.commit.interval.ms=1000", "auto.offset.reset=earliest"}, s.settings...)
+	if s.static {
+		settings = append(settings, "group.instance.id="+id)
 	}
-	l.wg.Go(func() { _ = cmd.Wait() })
-	kill := func() { _ = cmd.Process.Kill() }
-	l.end = append(l.end, kill)
-	return member{stop: func() { _ = cmd.Process.Signal(endSignal) }, kill: kill}, nil
+	if s.library == java {
+		args := []string{"--bootstrap-server", l.cluster.Bootstrap(), "--topic", s.name, "--group", s.name}
+		for _, x := range settings {
+			args = append(args, "--command-property", x)
+		}
+		return l.dist.Tool(ctx, kafka.ConsoleConsumer, args...)
+	}
+	args := []string{"-b", l.cluster.Bootstrap(), "-u", "-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=1500"}
+	for _, x := range settings {
+		args = append(args, "-X", x)
+	}
+	return exec.CommandContext(ctx, "kcat", append(args, "-G", s.name, s.name)...)
 }
 
 // drillWorker is a worker of the drills, in this process.

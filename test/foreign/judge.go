@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,7 +20,12 @@ import (
 func (l *lab) diagnose(ctx context.Context) (*streamkeeper.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.o.window+diagnoseGrace)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, l.o.binary, "diagnose", "--brokers", l.cluster.Bootstrap(), "--for", l.o.window.String(), "-o", "json")
+	args := []string{"diagnose", "--brokers", l.cluster.Bootstrap(), "--for", l.o.window.String(), "-o", "json"}
+	if l.o.record != "" {
+		l.recorded++
+		args = append(args, "--record", filepath.Join(l.o.record, fmt.Sprintf("foreign-%d-%d.txtar.gz", os.Getpid(), l.recorded)))
+	}
+	cmd := exec.CommandContext(ctx, l.o.binary, args...)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	err := cmd.Run()
@@ -40,8 +46,37 @@ func (l *lab) diagnose(ctx context.Context) (*streamkeeper.Report, error) {
 	return &answer.Reports[0], nil
 }
 
+// recordFrom keeps what a watching server saw.
+func (l *lab) recordFrom(ctx context.Context, address, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, diagnoseGrace)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, l.o.binary, "record", "--server", address, "--out", filepath.Join(l.o.record, name)).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("record: %w: %s", err, out)
+	}
+	return nil
+}
+
 // judge prints what was expected and what was said first, and reports whether that is right.
 func (l *lab) judge(s *scenario, r *streamkeeper.Report) bool {
+	given, right := l.answer(s, r)
+	l.tell(s, r, given, right)
+	return right
+}
+
+func (l *lab) tell(s *scenario, r *streamkeeper.Report, given *streamkeeper.Finding, right bool) {
+	mark := "ok   "
+	if !right {
+		mark = "FAIL "
+	}
+	fmt.Printf("%s %-28s want %s, given %s\n", mark, s.name, strings.Join(s.want(), " | "), said(given))
+	if !right || l.o.why {
+		l.explain(s, r)
+	}
+}
+
+// answer is what is said first of a scenario, a fault before what is harmless; nil when nothing is.
+func (l *lab) answer(s *scenario, r *streamkeeper.Report) (given *streamkeeper.Finding, right bool) {
 	find := s.entity
 	if find == nil {
 		find = group
@@ -58,8 +93,6 @@ func (l *lab) judge(s *scenario, r *streamkeeper.Report) bool {
 			first = cmp.Or(first, f)
 		}
 	}
-	given := cmp.Or(first, harmless)
-	right := false
 	switch {
 	case s.cause() == "healthy":
 		right = first == nil
@@ -68,15 +101,7 @@ func (l *lab) judge(s *scenario, r *streamkeeper.Report) bool {
 	default:
 		right = first != nil && s.names(first)
 	}
-	mark := "ok   "
-	if !right {
-		mark = "FAIL "
-	}
-	fmt.Printf("%s %-28s want %s, given %s\n", mark, s.name, strings.Join(s.want(), " | "), said(given))
-	if !right {
-		l.explain(s, r)
-	}
-	return right
+	return cmp.Or(first, harmless), right
 }
 
 func (s *scenario) want() []string {

@@ -15,6 +15,8 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/test/kafka"
 )
 
+const brokerHeap = "384m"
+
 // Timings of one phase. Healthy traffic comes first so that groups have committed; a fault that stands is injected
 // some time before anybody looks, one that is an event while somebody does.
 const (
@@ -39,12 +41,16 @@ type lab struct {
 	wg  sync.WaitGroup
 	end []func() // ends clients, last first
 
-	lost int32 // the broker that was killed
+	logs  *shipper // nil where only the protocol is watched
+	tells bool     // says when a client ends by itself
+
+	lost     int32 // the broker that was killed
+	recorded int   // diagnoses kept
 }
 
 func openLab(ctx context.Context, dist *kafka.Dist, o options) (*lab, error) {
 	began := time.Now()
-	cluster, err := dist.Start(ctx, kafka.Options{Brokers: o.brokers, Heap: "384m"})
+	cluster, err := dist.Start(ctx, kafka.Options{Brokers: o.brokers, Heap: brokerHeap})
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +61,7 @@ func openLab(ctx context.Context, dist *kafka.Dist, o options) (*lab, error) {
 	}
 	return &lab{
 		o: o, dist: dist, cluster: cluster, client: client, admin: kadm.NewClient(client),
-		work: map[string]*workload{}, streams: map[string]drill.Stream{},
+		work: map[string]*workload{}, streams: map[string]drill.Stream{}, tells: true,
 	}, nil
 }
 

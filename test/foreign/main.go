@@ -1,6 +1,7 @@
 // Command foreign is `task test:kafka`: faults are injected with real clients into a real Apache Kafka, several groups
 // side by side, and `diagnose --brokers` must name each of them, without history and without anything but the Kafka
-// protocol. The last line is JSON: {"right", "of"}.
+// protocol. With -logs also faults that need the logs of brokers and clients, which are pushed to a server that watches.
+// The last line is JSON: {"right", "of"}.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,12 +21,12 @@ import (
 )
 
 type options struct {
-	binary, only string
-	brokers      int
-	runs         int
-	least        float64
-	window       time.Duration
-	show         bool
+	binary, only, record string
+	brokers              int
+	runs                 int
+	least                float64
+	window               time.Duration
+	show, why, logs      bool
 }
 
 func main() {
@@ -35,6 +37,9 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 1, "how often, each on a new cluster")
 	flag.Float64Var(&o.least, "least", 0.9, "share of right answers below which the test fails")
 	flag.DurationVar(&o.window, "for", time.Minute, "how long diagnose observes")
+	flag.StringVar(&o.record, "record", "", "folder that keeps a recording of each diagnosis")
+	flag.BoolVar(&o.logs, "logs", false, "also the faults that need logs, of brokers and clients, pushed to a server that watches")
+	flag.BoolVar(&o.why, "why", false, "print the evidence of right answers too")
 	flag.BoolVar(&o.show, "show", false, "print each diagnosis whole")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -73,6 +78,12 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
+// phase is scenarios that are played side by side, and how.
+type phase struct {
+	scenarios []scenario
+	play      func(context.Context, []scenario) (right int, err error)
+}
+
 // once plays all scenarios on a new cluster: those of groups first, then those of brokers.
 func once(ctx context.Context, dist *kafka.Dist, o options) (right, of int, err error) {
 	l, err := openLab(ctx, dist, o)
@@ -80,12 +91,16 @@ func once(ctx context.Context, dist *kafka.Dist, o options) (right, of int, err 
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	for _, phase := range [][]scenario{groupScenarios, brokerScenarios} {
-		chosen := choose(phase, o)
+	phases := []phase{{groupScenarios, l.play}, {brokerScenarios, l.play}}
+	if o.logs { // before a broker is lost for good
+		phases = slices.Insert(phases, 1, phase{loggedScenarios, l.watch})
+	}
+	for _, phase := range phases {
+		chosen := choose(phase.scenarios, o)
 		if len(chosen) == 0 {
 			continue
 		}
-		r, err := l.play(ctx, chosen)
+		r, err := phase.play(ctx, chosen)
 		if err != nil {
 			return right, of, err
 		}

@@ -29,8 +29,11 @@ type scenario struct {
 	configs      map[string]*string
 	members      int
 	library      library
+	settings     []string // of clients that are processes, KEY=VALUE
+	static       bool     // members have an instance id, their client id
 	recordMillis float64
 	rate         float64
+	valueSize    int
 	hot          float64
 
 	inject func(context.Context, *lab, *workload) error
@@ -49,14 +52,14 @@ func (s *scenario) cause() string {
 var groupScenarios = []scenario{
 	{name: "healthy", partitions: 6, replicas: 3, members: 2, rate: 60, recordMillis: 1},
 	{name: "no-active-consumers", partitions: 4, replicas: 3, members: 1, library: java, rate: 30, inject: stopAll},
-	{name: "partition-bound-parallelism", partitions: 2, replicas: 3, members: 3, rate: 60, recordMillis: 1, inject: slow(90)},
+	{name: "partition-bound-parallelism", partitions: 2, replicas: 3, members: 3, library: rdkafka, rate: 60, valueSize: slowValue, inject: slow(90)},
 	{
-		name: "consumer-undersized", causes: []string{"consumer_undersized", "processing_slowed"},
-		partitions: 6, replicas: 3, members: 2, rate: 60, recordMillis: 1, inject: slow(90),
+		name: "consumer-undersized", causes: []string{"consumer_undersized", "processing_slowed"}, partitions: 6, replicas: 3,
+		members: 2, library: java, settings: []string{"max.poll.records=50"}, rate: 60, valueSize: slowValue, inject: slow(90),
 	},
 	{name: "hot-partition-key-skew", partitions: 6, replicas: 3, members: 3, rate: 40, recordMillis: 14, inject: heat},
 	{name: "poison-message", partitions: 6, replicas: 3, members: 3, rate: 60, recordMillis: 1, inject: poison},
-	{name: "consumer-stuck-or-paused", partitions: 6, replicas: 3, members: 3, rate: 60, recordMillis: 1, inject: pauseOne},
+	{name: "consumer-stuck-or-paused", partitions: 6, replicas: 3, members: 3, library: rdkafka, rate: 60, valueSize: slowValue, inject: stick},
 	{name: "hanging-transaction", partitions: 3, replicas: 3, members: 2, library: rdkafka, rate: 30, inject: hang, entity: either},
 	{name: "offset-out-of-range-reset", partitions: 3, replicas: 3, members: 1, rate: 60, recordMillis: 40, inject: deleteRecords, during: true},
 	{name: "member-lost-once", benign: true, partitions: 6, replicas: 3, members: 3, library: rdkafka, rate: 30, inject: killOne, during: true},
@@ -95,11 +98,14 @@ func killOne(_ context.Context, _ *lab, w *workload) error {
 	return nil
 }
 
-// slow makes each record take so long, on every member.
-func slow(recordMillis float64) func(context.Context, *lab, *workload) error {
+// slowValue is the size of values that fill the pipe of a member that is read slowly within seconds.
+const slowValue = 2000
+
+// slow makes each record take so long, on every member: nobody reads what it prints any faster.
+func slow(recordMillis int64) func(context.Context, *lab, *workload) error {
 	return func(_ context.Context, _ *lab, w *workload) error {
 		for _, m := range w.members {
-			m.set(drill.Behaviour{RecordMillis: recordMillis})
+			m.pace.Store(slowValue * 1000 / recordMillis)
 		}
 		return nil
 	}
@@ -113,8 +119,9 @@ func heat(ctx context.Context, l *lab, w *workload) error {
 	return l.produce(ctx)
 }
 
-func pauseOne(_ context.Context, _ *lab, w *workload) error {
-	w.members[0].set(drill.Behaviour{RecordMillis: 1, Paused: true})
+// stick lets the first member wait for ever until it may print a record, while its heartbeats go on.
+func stick(_ context.Context, _ *lab, w *workload) error {
+	w.members[0].hold.Store(int64(time.Hour))
 	return nil
 }
 

@@ -163,6 +163,26 @@ func (c *Cluster) Log() string {
 	return b.String()
 }
 
+// LogFiles are the files that the brokers log to, by their ids from 1 on.
+func (c *Cluster) LogFiles() map[int]string {
+	out := map[int]string{}
+	for _, n := range c.nodes {
+		out[n.id] = n.log()
+	}
+	return out
+}
+
+// Restart stops one broker, by its id from 1 on, as an operator does, and starts it again at once.
+func (c *Cluster) Restart(d *Dist, id int, heap string) error {
+	if id < 1 || id > len(c.nodes) {
+		return fmt.Errorf("there is no broker %d", id)
+	}
+	if err := c.nodes[id-1].stop(); err != nil {
+		return err
+	}
+	return c.nodes[id-1].start(d, heap)
+}
+
 // Stop ends every broker, by SIGTERM and then by force, and deletes the cluster's folder.
 func (c *Cluster) Stop() error {
 	var all []error

@@ -45,8 +45,7 @@ const toolTimeout = 2 * time.Minute
 func (d *Dist) Run(ctx context.Context, input, class string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
 	defer cancel()
-	jvm := append(slices.Clone(toolJVM), "-Xlog:disable", "-XX:SharedArchiveFile="+d.archive())
-	cmd := d.command(ctx, jvm, class, args...)
+	cmd := d.Tool(ctx, class, args...)
 	var out, log bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &log
 	stopGently(cmd)
@@ -54,6 +53,12 @@ func (d *Dist) Run(ctx context.Context, input, class string, args ...string) (st
 		return out.String(), fmt.Errorf("%s %s: %w: %s%s", class[strings.LastIndexByte(class, '.')+1:], strings.Join(args, " "), err, tail(log.Bytes()), tail(out.Bytes()))
 	}
 	return out.String(), nil
+}
+
+// Tool is a tool that is yet to be started, to run for as long as its context. The child is gone when this process is.
+func (d *Dist) Tool(ctx context.Context, class string, args ...string) *exec.Cmd {
+	jvm := append(slices.Clone(toolJVM), "-Xlog:disable", "-XX:SharedArchiveFile="+d.archive())
+	return d.command(ctx, jvm, class, args...)
 }
 
 // stopGently makes the end of the command's context a SIGTERM, and a kill where that is not heard.

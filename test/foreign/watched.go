@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/test/server"
+)
+
+// Timings of a watched phase: the server is there before the faults, and is asked again and again.
+const (
+	watchedFor   = 150 * time.Second
+	restartedFor = 75 * time.Second // what befalls a broker disturbs every group, so it comes last
+	askEvery     = 5 * time.Second
+)
+
+// clusterName is what the watching server calls the cluster.
+const clusterName = "foreign"
+
+// watch plays scenarios side by side while a server watches the cluster and the logs of brokers and clients are pushed to
+// it. A fault must be named at the end; what is harmless must have been called so, and never a fault.
+func (l *lab) watch(ctx context.Context, scenarios []scenario) (right int, err error) {
+	s, err := server.New(l.o.binary, "--cluster", clusterName+"="+l.cluster.Bootstrap())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Stop(), s.Remove()) }()
+	if err := s.Start(ctx); err != nil {
+		return 0, err
+	}
+	defer l.endClients()
+	clients, stop := context.WithCancel(ctx)
+	l.end = append(l.end, stop)
+	l.tells = false
+	l.shipLogs(clients, s)
+	for i := range scenarios {
+		if err := l.raise(clients, &scenarios[i]); err != nil {
+			return 0, fmt.Errorf("%s: %w", scenarios[i].name, err)
+		}
+	}
+	if err := l.produce(clients); err != nil {
+		return 0, err
+	}
+	if !pause(ctx, healthyFor) {
+		return 0, ctx.Err()
+	}
+	if err := l.inject(clients, scenarios, false); err != nil {
+		return 0, err
+	}
+	first := slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.during })
+	last := slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return !s.during })
+	for _, part := range []struct {
+		scenarios []scenario
+		long      time.Duration
+	}{{first, watchedFor}, {last, restartedFor}} {
+		if len(part.scenarios) == 0 {
+			continue
+		}
+		if err := l.inject(clients, part.scenarios, true); err != nil {
+			return right, err
+		}
+		n, err := l.observe(ctx, s, part.scenarios, part.long)
+		if err != nil {
+			return right, err
+		}
+		right += n
+	}
+	return right, l.keep(ctx, s)
+}
+
+func (l *lab) shipLogs(ctx context.Context, s *server.Server) {
+	l.logs = &shipper{url: "http://" + s.HTTP + "/loki/api/v1/push?cluster=" + url.QueryEscape(clusterName), streams: map[string]*stream{}}
+	l.wg.Go(func() { l.logs.run(ctx) })
+	for id, path := range l.cluster.LogFiles() {
+		l.wg.Go(func() {
+			if err := l.logs.follow(ctx, path, map[string]string{"job": "kafka", "broker": strconv.Itoa(id)}); err != nil {
+				logf("follow the log of broker %d: %v", id, err)
+			}
+		})
+	}
+}
+
+// course is what was said of a scenario while it was watched.
+type course struct {
+	last   streamkeeper.Report
+	given  *streamkeeper.Finding // at the end; of what is harmless, the best or worst thing ever said
+	right  bool
+	spoilt bool // something harmless was called a fault
+}
+
+func (c *course) take(l *lab, s *scenario, r streamkeeper.Report) {
+	given, right := l.answer(s, &r)
+	if !s.benign {
+		c.last, c.given, c.right = r, given, right
+		return
+	}
+	fault := given != nil && given.Verdict != streamkeeper.VerdictBenign
+	switch {
+	case c.spoilt, given == nil && c.given != nil:
+	case fault, right, c.given == nil:
+		c.last, c.given, c.right, c.spoilt = r, given, right, fault
+	}
+}
+
+func (c *course) tell(l *lab, s *scenario) bool {
+	l.tell(s, &c.last, c.given, c.right)
+	return c.right
+}
+
+// observe asks the server for its reports for some time and counts the scenarios that were named right.
+func (l *lab) observe(ctx context.Context, s *server.Server, scenarios []scenario, long time.Duration) (right int, err error) {
+	seen := make([]course, len(scenarios))
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		if !pause(ctx, askEvery) {
+			return 0, ctx.Err()
+		}
+		var all streamkeeper.Reports
+		if err := s.Get(ctx, "/api/v1/reports", &all); err != nil || len(all.Reports) != 1 {
+			continue // it is busy; the next may be answered
+		}
+		for i := range scenarios {
+			seen[i].take(l, &scenarios[i], all.Reports[0])
+		}
+	}
+	for i := range scenarios {
+		if seen[i].tell(l, &scenarios[i]) {
+			right++
+		}
+	}
+	return right, nil
+}
+
+// keep records what the server saw, where that is wanted.
+func (l *lab) keep(ctx context.Context, s *server.Server) error {
+	if l.o.record == "" {
+		return nil
+	}
+	return l.recordFrom(ctx, s.HTTP, fmt.Sprintf("foreign-%d-watched.txtar.gz", os.Getpid()))
+}
