@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"time"
 )
@@ -106,11 +107,15 @@ func roll(ctx context.Context, l *lab, w *workload) error {
 	return nil
 }
 
-// restart stops a broker in the orderly way and starts it again.
-func restart(_ context.Context, l *lab, _ *workload) error {
+// restart stops a broker in the orderly way and starts it again, late enough to be missed.
+func restart(ctx context.Context, l *lab, _ *workload) error {
 	l.lost = 3
 	l.wg.Go(func() {
-		if err := l.cluster.Restart(l.dist, int(l.lost), brokerHeap); err != nil {
+		err := l.cluster.StopBroker(int(l.lost))
+		if pause(ctx, 20*time.Second) {
+			err = errors.Join(err, l.cluster.StartBroker(l.dist, int(l.lost), brokerHeap))
+		}
+		if err != nil {
 			logf("restart broker %d: %v", l.lost, err)
 		}
 	})

@@ -172,13 +172,18 @@ func (c *Cluster) LogFiles() map[int]string {
 	return out
 }
 
-// Restart stops one broker, by its id from 1 on, as an operator does, and starts it again at once.
-func (c *Cluster) Restart(d *Dist, id int, heap string) error {
+// StopBroker stops one broker, by its id from 1 on, as an operator does.
+func (c *Cluster) StopBroker(id int) error {
 	if id < 1 || id > len(c.nodes) {
 		return fmt.Errorf("there is no broker %d", id)
 	}
-	if err := c.nodes[id-1].stop(); err != nil {
-		return err
+	return c.nodes[id-1].stop()
+}
+
+// StartBroker starts a broker that was stopped or killed, with its data. It does not wait until the broker serves.
+func (c *Cluster) StartBroker(d *Dist, id int, heap string) error {
+	if id < 1 || id > len(c.nodes) {
+		return fmt.Errorf("there is no broker %d", id)
 	}
 	return c.nodes[id-1].start(d, heap)
 }
