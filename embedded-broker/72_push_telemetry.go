@@ -9,6 +9,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/embedded-broker/otlp"
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -102,13 +103,13 @@ func (c *clientReading) point(p *otlp.Point) {
 	if !ok || math.IsNaN(p.Value) || math.IsInf(p.Value, 0) {
 		return
 	}
-	c.merge(i, p.Value*clientTable[i].scale)
+	c.merge(i, p.Value*streamkeeper.ClientMeasures[i].Scale)
 }
 
 // merge keeps the worse of two values: of several partitions, nodes or processes.
 func (c *clientReading) merge(i int, v float64) {
 	if c.known&(1<<i) != 0 {
-		if clientTable[i].low {
+		if streamkeeper.ClientMeasures[i].Lowest {
 			v = min(v, c.values[i])
 		} else {
 			v = max(v, c.values[i])
