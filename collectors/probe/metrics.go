@@ -88,7 +88,7 @@ type records struct {
 
 type counted struct {
 	broker, name, topic string
-	fates        [fates]uint64
+	fates               [fates]uint64
 }
 
 func (r *records) Describe(ch chan<- *prometheus.Desc) { ch <- r.desc }
