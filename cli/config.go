@@ -30,6 +30,7 @@ type Config struct {
 	Clusters []ClusterConfig `yaml:"clusters"`
 	Rules    []string        `yaml:"rules"`
 	Loki     LokiConfig      `yaml:"loki"`
+	OTLP     OTLPConfig      `yaml:"otlp"`
 	Web      WebConfig       `yaml:"web"`
 	Log      LogConfig       `yaml:"log"`
 }
@@ -169,6 +170,7 @@ func Defaults() Config {
 		Diagnose: DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}},
 		Series:   SeriesConfig{Retention: Duration{24 * time.Hour}},
 		Loki:     LokiConfig{Receive: true},
+		OTLP:     OTLPConfig{Receive: true, Listen: defaultOTLP},
 		Web:      WebConfig{Listen: "127.0.0.1:8080"},
 		Log:      LogConfig{Level: "info"},
 	}
@@ -205,6 +207,9 @@ func (c *Config) Validate() error {
 	}
 	for i, r := range slices.Concat(c.Notify.Webhooks, c.Notify.Alertmanagers) {
 		httpURL(bad, fmt.Sprintf("notify[%d].url", i), r.URL)
+	}
+	if c.OTLP.Listen != "" {
+		hostPort(bad, "otlp.listen", c.OTLP.Listen)
 	}
 	if c.Loki.ForwardTo != "" {
 		httpURL(bad, "loki.forward_to", c.Loki.ForwardTo)

@@ -40,7 +40,8 @@ type doctor struct {
 	notifier *notify.Notifier // nil: nobody is told
 	// connections are the collectors that hold some.
 	connections []interface{ Close() }
-	logs        *logs // nil: none are taken
+	logs        *logs      // nil: none are taken
+	telemetry   *telemetry // nil: none is taken
 	deploys     *deploys.Receiver
 	// listeners are the collectors that wait to be told.
 	listeners []listener
@@ -80,6 +81,9 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	s.scheduler = collectors.NewScheduler(collectors.Options{Sink: collectors.WithoutOwn(s.places), Logger: s.log})
 	s.doctor = &doctor{}
 	if err := s.wireLogs(registry, options); err != nil {
+		return err
+	}
+	if err := s.wireOTLP(registry, options); err != nil {
 		return err
 	}
 	s.doctor.deploys = deploys.NewReceiver(s.places.world, time.Now)
@@ -206,6 +210,9 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	if source := s.doctor.logs.source(cl); source != nil {
 		listeners = append(listeners, source)
 	}
+	if source := s.doctor.telemetry.source(cl.Name); source != nil {
+		listeners = append(listeners, source)
+	}
 	for _, l := range listeners {
 		s.scheduler.Add(l, every, cl.Name)
 	}
@@ -234,11 +241,15 @@ func (d *doctor) run(ctx context.Context) error {
 	if d.logs != nil && d.logs.forwarder != nil {
 		g.Go(func() error { return ended(ctx, d.logs.forwarder.Run(ctx)) })
 	}
+	if d.telemetry != nil && d.telemetry.listener != nil {
+		g.Go(func() error { return ended(ctx, d.telemetry.run(ctx)) })
+	}
 	return g.Wait()
 }
 
 // Close ends the connections that the diagnosis holds.
 func (d *doctor) Close() error {
+	d.telemetry.Close()
 	for _, c := range d.connections {
 		c.Close()
 	}
