@@ -68,10 +68,6 @@ func (p *Partition) append(b []byte, how appending, done func(Appended)) {
 		failed(done, storageErr(err))
 		return
 	}
-	if p.e.failed.Load() {
-		failed(done, fmt.Errorf("append to %s: %w", p.name(), ErrStorage))
-		return
-	}
 	if !how.internal {
 		if err := p.room(); err != nil {
 			failed(done, err)
@@ -115,12 +111,11 @@ func (p *Partition) enqueue(b []byte, how appending, done func(Appended)) error 
 			return err
 		}
 	}
-	log := p.e.log
 	// An early answer must not overtake an acks=all one that still waits for its sync (I3).
-	it.early = how.acks != -1 && p.lastAll <= log.Settled()
-	r, err := log.Reserve(size, it, it.early)
+	it.early = how.acks != -1 && p.lastAll <= p.e.log.Settled()
+	r, err := p.e.reserve(size, it)
 	if err != nil {
-		return storageErr(err)
+		return err
 	}
 	p.fill(&r, b)
 	r.Done()
@@ -128,6 +123,16 @@ func (p *Partition) enqueue(b []byte, how appending, done func(Appended)) error 
 		p.lastAll = r.End
 	}
 	return nil
+}
+
+// reserve takes room in the log; 0 bytes are a barrier. It is the one way into the log: once the log, the index or the
+// metadata failed, nothing more is acknowledged until a restart (I4), not even that something is durable already.
+func (e *Engine) reserve(n int64, it item) (commitlog.Reservation[item], error) {
+	if e.failed.Load() {
+		return commitlog.Reservation[item]{}, ErrStorage
+	}
+	r, err := e.log.Reserve(n, it, it.early)
+	return r, storageErr(err)
 }
 
 // prepare stamps the batches with offsets, epoch and time, and sums up what the log must hold.
@@ -196,9 +201,9 @@ func (p *Partition) answerDuplicate(dup *index.Sequence, it item) error {
 	it.next, it.maxTime, it.maxAt = 0, -1, -1
 	it.res.BaseOffset, it.res.LogAppendTime = dup.Base, dup.Time
 	it.early = false
-	r, err := p.e.log.Reserve(0, it, false)
+	r, err := p.e.reserve(0, it)
 	if err != nil {
-		return storageErr(err)
+		return err
 	}
 	r.Done()
 	p.lastAll = r.End + 1 // what follows must not be answered before the barrier

@@ -92,7 +92,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.meta, err = meta.Open(meta.Options{FS: o.FS, Dir: e.path("meta"), Now: o.Clock.Now, Random: rand.Reader, Node: o.NodeID, Corrupt: e.corrupt})
+	e.meta, err = meta.Open(meta.Options{FS: o.FS, Dir: e.path("meta"), Now: o.Clock.Now, Random: rand.Reader, Node: o.NodeID, Failed: e.broken})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.topics.init(e)
-	e.index, err = index.Open(index.Options{FS: o.FS, Dir: e.path("index"), MemBytes: e.indexMemory(), Corrupt: e.corrupt})
+	e.index, err = index.Open(index.Options{FS: o.FS, Dir: e.path("index"), MemBytes: e.indexMemory(), Failed: e.broken})
 	if err != nil {
 		return nil, err
 	}
@@ -137,10 +137,11 @@ func (e *Engine) event(kind, text string, attrs map[string]any) {
 	e.events.send(Event{At: e.o.Clock.Now(), Kind: kind, Text: text, Attrs: attrs})
 }
 
-// corrupt stops acknowledging: a damaged index or metadata cannot be trusted to find what is appended now.
-func (e *Engine) corrupt(err error) {
+// broken stops acknowledging: an index or metadata that is damaged, or cannot be written, cannot be trusted to find what is
+// appended now.
+func (e *Engine) broken(err error) {
 	if !e.failed.Swap(true) {
-		e.event(EventLogFailed, "a file of the index or the metadata is damaged; restore it: "+err.Error(), map[string]any{"error": err.Error()})
+		e.event(EventLogFailed, "the index or the metadata failed; mend the disk, then restart the broker: "+err.Error(), map[string]any{"error": err.Error()})
 	}
 }
 

@@ -60,10 +60,10 @@ func OpenOffline(o Options) (_ *Offline, err error) {
 		return nil, err
 	}
 	damaged := func(error) {} // reads of it fail, and say so
-	if x.meta, err = meta.Open(meta.Options{FS: o.FS, Dir: e.path("meta"), Node: o.NodeID, ReadOnly: true, Corrupt: damaged}); err != nil {
+	if x.meta, err = meta.Open(meta.Options{FS: o.FS, Dir: e.path("meta"), Node: o.NodeID, ReadOnly: true, Failed: damaged}); err != nil {
 		return nil, err
 	}
-	if x.index, err = index.Open(index.Options{FS: o.FS, Dir: e.path("index"), ReadOnly: true, Corrupt: damaged}); err != nil {
+	if x.index, err = index.Open(index.Options{FS: o.FS, Dir: e.path("index"), ReadOnly: true, Failed: damaged}); err != nil {
 		return nil, err
 	}
 	segments, err := x.index.Segments()

@@ -21,6 +21,7 @@ func (e *Engine) startTier(ctx context.Context) error {
 		Observer: tierObserver{e}, Meta: e.meta, ClusterID: e.ClusterID(), NodeID: e.o.NodeID,
 		OffloadAfter: o.OffloadAfter, LocalBytes: o.LocalBytes / 2, SpaceOnly: o.SpaceOnly,
 		SliceBytes: int(o.SliceBytes), PoolBytes: o.PoolBytes, ReadAhead: o.ReadAhead, ManifestEvery: o.ManifestEvery, RewriteEvery: o.RewriteEvery, RewriteFan: o.RewriteFan,
+		PrepareTTL: o.PrepareTTL,
 	})
 	if err != nil {
 		return err
@@ -72,9 +73,9 @@ func (j journal) AppendTierRecord(ctx context.Context, rec []byte) error {
 
 // appendFrame reserves and fills a frame that belongs to no batch.
 func (e *Engine) appendFrame(it item, f *commitlog.Frame) error {
-	r, err := e.log.Reserve(commitlog.FrameSize(len(f.Payload)), it, false)
+	r, err := e.reserve(commitlog.FrameSize(len(f.Payload)), it)
 	if err != nil {
-		return storageErr(err)
+		return err
 	}
 	mem := e.mems.of(r.Segment, e.o.Clock)
 	if f.Kind == commitlog.KindLogStart {

@@ -53,6 +53,7 @@ type TierOptions struct {
 	ManifestEvery  time.Duration // how often the store is told what it holds; 0 = the tier's default
 	RewriteEvery   time.Duration // how often the store is tidied up; 0 = the tier's default
 	RewriteFan     int           // how many objects with runs of one length are merged; 0 = the tier's default
+	PrepareTTL     time.Duration // after which an uncommitted object is collected; 0 = the tier's default
 	SpaceOnly      bool          // offload by space, never by age: for a file store on the log's own device
 }
 

@@ -13,7 +13,7 @@ import (
 func TestPending_AnOldMarkerDecidesNothingNew(t *testing.T) {
 	const producer = 7
 	k := OffsetKey{Topic: "t"}
-	d, err := index.Open(index.Options{FS: vfs.NewMem(), Dir: "index", Corrupt: func(error) {}})
+	d, err := index.Open(index.Options{FS: vfs.NewMem(), Dir: "index", Failed: func(error) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func fill(o Options, r *tier.Restored, sum *RestoreSummary) error {
 	for stream := range streams {
 		top = max(top, stream+1)
 	}
-	topics, err := meta.Import(meta.Options{FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "meta"), Now: o.Clock.Now, Random: rand.Reader, Node: o.NodeID, Corrupt: func(error) {}}, r.Meta, top)
+	topics, err := meta.Import(meta.Options{FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "meta"), Now: o.Clock.Now, Random: rand.Reader, Node: o.NodeID, Failed: func(error) {}}, r.Meta, top)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func fill(o Options, r *tier.Restored, sum *RestoreSummary) error {
 			alive[stream] = true
 		}
 	}
-	d, err := index.Open(index.Options{FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "index"), Corrupt: func(error) {}})
+	d, err := index.Open(index.Options{FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "index"), Failed: func(error) {}})
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (e *Engine) Stats() Stats {
 		Pressure: rungs[rung].pressure, ThrottleMillis: throttle,
 		ClosedBytes: closed, ClosedSegments: n, OldestClosedAge: -1, FrozenSeconds: -1, OldestUploadAge: -1,
 		IndexLagBytes: int64(log.Next - e.index.Durable()), QueueBytes: log.QueuedBytes, QueueBatches: log.QueuedFrames,
-		LogFailed: log.Failed, CacheBytes: log.CacheBytes, CacheHits: log.Hits, CacheMisses: log.Misses, DiskReads: log.Reads,
+		LogFailed: log.Failed || e.failed.Load(), CacheBytes: log.CacheBytes, CacheHits: log.Hits, CacheMisses: log.Misses, DiskReads: log.Reads,
 		AppendedBytes: e.counts.appendedBytes.Load(), AppendedBatches: e.counts.appendedBatches.Load(), ReadBytes: e.counts.readBytes.Load(),
 		TxnCommitted: e.counts.txnCommitted.Load(), TxnAborted: e.counts.txnAborted.Load(),
 		Compactions: e.counts.compactions.Load(), UncompactedBytes: e.counts.uncompacted.Load() - 1,

@@ -135,9 +135,9 @@ func (e *Engine) writeMarkers(m *txn.Markers, w *stepWaiter) {
 
 // barrier calls done when everything that was appended before is durable.
 func (e *Engine) barrier(done func(error)) {
-	r, err := e.log.Reserve(0, item{done: func(a Appended) { done(a.Err) }}, false)
+	r, err := e.reserve(0, item{done: func(a Appended) { done(a.Err) }})
 	if err != nil {
-		done(storageErr(err))
+		done(err)
 		return
 	}
 	r.Done()

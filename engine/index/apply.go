@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -139,9 +140,11 @@ func (c *Change) text(p byte, key string, v []byte) {
 
 // Commit makes the change visible to readers of the index; Flush makes it durable.
 func (c *Change) Commit() error {
-	defer c.b.Close()
 	if c.err == nil {
-		c.err = c.b.Commit(pebble.NoSync)
+		c.err = c.d.guard.Do(func() error { return c.b.Commit(pebble.NoSync) })
+	}
+	if c.d.guard.Err() == nil { // else the batch may be in use for ever
+		c.err = errors.Join(c.err, c.b.Close())
 	}
 	if c.err != nil {
 		return fmt.Errorf("writing index: %w", c.err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/guard"
 )
 
 // Options configure a DB.
@@ -18,13 +20,15 @@ type Options struct {
 	MemBytes uint64 // Pebble's memtable; 0 = 16 MiB
 	Cache    int64  // Pebble's block cache; 0 = 32 MiB
 	ReadOnly bool
-	// Corrupt is told when a background job finds a damaged file; reads of it fail.
-	Corrupt func(error)
+	// Failed is told when the index cannot be written any more, or a file of it is damaged. Writes, or reads of the file,
+	// fail from then on; it must not call the index.
+	Failed func(error)
 }
 
 // DB is the open index; safe for concurrent use.
 type DB struct {
 	db      *pebble.DB
+	guard   *guard.Guard
 	applied atomic.Uint64 // watermark in Pebble, durable or not
 	durable atomic.Uint64 // watermark that survives a crash
 }
@@ -39,26 +43,27 @@ func Open(o Options) (*DB, error) {
 	}
 	cache := pebble.NewCache(o.Cache)
 	defer cache.Unref()
-	db, err := pebble.Open(o.Dir, &pebble.Options{
-		FS: o.FS, Logger: quiet{}, Cache: cache, DisableWAL: true, ReadOnly: o.ReadOnly, MemTableSize: o.MemBytes,
-		FormatMajorVersion: pebble.FormatNewest, EventListener: &pebble.EventListener{
-			DataCorruption: func(i pebble.DataCorruptionInfo) { o.Corrupt(fmt.Errorf("%s: %w", i.Path, i.Details)) },
-		},
+	d := &DB{guard: guard.New("index", o.Failed)}
+	err := d.guard.Do(func() (err error) {
+		d.db, err = pebble.Open(o.Dir, d.guard.Configure(&pebble.Options{
+			FS: o.FS, Cache: cache, DisableWAL: true, ReadOnly: o.ReadOnly, MemTableSize: o.MemBytes,
+			FormatMajorVersion: pebble.FormatNewest,
+		}))
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening index: %w", err)
 	}
-	d := &DB{db: db}
-	v, done, err := db.Get([]byte{'w'})
+	v, done, err := d.db.Get([]byte{'w'})
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 	case err != nil || len(v) != 8:
-		return nil, errors.Join(fmt.Errorf("reading index watermark: %w", errors.Join(err, errRow)), db.Close())
+		return nil, errors.Join(fmt.Errorf("reading index watermark: %w", errors.Join(err, errRow)), d.Abandon())
 	default:
 		d.applied.Store(binary.BigEndian.Uint64(v))
 		d.durable.Store(binary.BigEndian.Uint64(v))
 		if err := done.Close(); err != nil {
-			return nil, errors.Join(err, db.Close())
+			return nil, errors.Join(err, d.Abandon())
 		}
 	}
 	return d, nil
@@ -73,7 +78,16 @@ func (d *DB) Durable() uint64 { return d.durable.Load() }
 // Flush makes everything committed so far durable.
 func (d *DB) Flush() error {
 	w := d.applied.Load()
-	if err := d.db.Flush(); err != nil {
+	var flushed <-chan struct{}
+	err := d.guard.Do(func() (err error) { flushed, err = d.db.AsyncFlush(); return err })
+	if err == nil {
+		select {
+		case <-flushed:
+		case <-d.guard.Failed():
+			err = d.guard.Err()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("flushing index: %w", err)
 	}
 	d.durable.Store(max(w, d.durable.Load()))
@@ -82,14 +96,14 @@ func (d *DB) Flush() error {
 
 // Close flushes and closes.
 func (d *DB) Close() error {
-	if err := errors.Join(d.db.Flush(), d.db.Close()); err != nil {
+	if err := errors.Join(d.Flush(), d.Abandon()); err != nil {
 		return fmt.Errorf("closing index: %w", err)
 	}
 	return nil
 }
 
 // Abandon closes without a flush; for shutting down after the log failed.
-func (d *DB) Abandon() error { return d.db.Close() }
+func (d *DB) Abandon() error { return d.guard.Close(d.db.Close) }
 
 func key32(p byte, stream uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{p}, stream)
@@ -263,10 +277,3 @@ func (d *DB) runs(stream uint32, from int64, fn func(chunk) bool) error {
 	}
 	return it.Error()
 }
-
-// quiet drops Pebble's chatter; its errors come back from its calls.
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)              {}
-func (quiet) Errorf(string, ...any)             {}
-func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf("index: "+format, args...)) }

@@ -13,7 +13,7 @@ import (
 
 func openDB(t *testing.T, fs vfs.FS) *DB {
 	t.Helper()
-	d, err := Open(Options{FS: fs, Dir: "index", MemBytes: 128 << 10, Corrupt: func(err error) { t.Error(err) }})
+	d, err := Open(Options{FS: fs, Dir: "index", MemBytes: 128 << 10, Failed: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

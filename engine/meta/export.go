@@ -54,7 +54,6 @@ func (s *Store) importRows(b []byte, streams uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	batch := s.db.NewBatch()
-	defer batch.Close()
 	for len(b) > 0 {
 		var part [2][]byte
 		for i := range part {
@@ -84,7 +83,11 @@ func (s *Store) importRows(b []byte, streams uint32) error {
 	if err := put(batch, stateKey, s.node); err != nil {
 		return err
 	}
-	if err := batch.Commit(pebble.Sync); err != nil {
+	err := s.guard.Do(func() error { return batch.Commit(pebble.Sync) })
+	if s.guard.Err() == nil {
+		err = errors.Join(err, batch.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("importing metadata: %w", err)
 	}
 	return s.load()

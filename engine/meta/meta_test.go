@@ -15,7 +15,7 @@ import (
 func openStore(t *testing.T, fs vfs.FS) *Store {
 	t.Helper()
 	now := time.UnixMilli(1000)
-	s, err := Open(Options{FS: fs, Dir: "meta", Now: func() time.Time { return now }, Random: rand.Reader, Node: 1, Corrupt: func(err error) { t.Error(err) }})
+	s, err := Open(Options{FS: fs, Dir: "meta", Now: func() time.Time { return now }, Random: rand.Reader, Node: 1, Failed: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

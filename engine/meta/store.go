@@ -14,6 +14,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/guard"
 )
 
 // The errors of this package; the engine re-exports them under its own names.
@@ -33,17 +35,19 @@ type Options struct {
 	Random   io.Reader // source of ids
 	Node     int32
 	ReadOnly bool
-	// Corrupt is told when a background job finds a damaged file; reads of it fail.
-	Corrupt func(error)
+	// Failed is told when the metadata cannot be written any more, or a file of it is damaged. Writes, or reads of the
+	// file, fail from then on; it must not call the store.
+	Failed func(error)
 }
 
 // Store is the open metadata; safe for concurrent use.
 type Store struct {
-	db   *pebble.DB
-	o    Options
-	mu   sync.Mutex // one writer at a time
-	cur  atomic.Pointer[Snapshot]
-	node state
+	db    *pebble.DB
+	guard *guard.Guard
+	o     Options
+	mu    sync.Mutex // one writer at a time
+	cur   atomic.Pointer[Snapshot]
+	node  state
 
 	commits atomic.Uint64 // how often anything changed
 }
@@ -92,18 +96,18 @@ const (
 func Open(o Options) (*Store, error) {
 	cache := pebble.NewCache(1 << 20)
 	defer cache.Unref()
-	db, err := pebble.Open(o.Dir, &pebble.Options{
-		FS: o.FS, Logger: quiet{}, Cache: cache, ReadOnly: o.ReadOnly, MemTableSize: 256 << 10,
-		FormatMajorVersion: pebble.FormatNewest, EventListener: &pebble.EventListener{
-			DataCorruption: func(i pebble.DataCorruptionInfo) { o.Corrupt(fmt.Errorf("%s: %w", i.Path, i.Details)) },
-		},
+	s := &Store{guard: guard.New("metadata", o.Failed), o: o}
+	err := s.guard.Do(func() (err error) {
+		s.db, err = pebble.Open(o.Dir, s.guard.Configure(&pebble.Options{
+			FS: o.FS, Cache: cache, ReadOnly: o.ReadOnly, MemTableSize: 256 << 10, FormatMajorVersion: pebble.FormatNewest,
+		}))
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening metadata: %w", err)
 	}
-	s := &Store{db: db, o: o}
 	if err := s.load(); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, s.guard.Close(s.db.Close))
 	}
 	return s, nil
 }
@@ -179,7 +183,6 @@ func (s *Store) get(key []byte, into any) (bool, error) {
 // commit writes the counters and, through more, other rows in one durable step. s.mu is held.
 func (s *Store) commit(more func(*pebble.Batch) error) error {
 	b := s.db.NewBatch()
-	defer b.Close()
 	v, err := json.Marshal(s.node)
 	if err == nil {
 		err = b.Set(stateKey, v, nil)
@@ -188,7 +191,10 @@ func (s *Store) commit(more func(*pebble.Batch) error) error {
 		err = more(b)
 	}
 	if err == nil {
-		err = b.Commit(pebble.Sync)
+		err = s.guard.Do(func() error { return b.Commit(pebble.Sync) })
+	}
+	if s.guard.Err() == nil { // else the batch may be in use for ever
+		err = errors.Join(err, b.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("writing metadata: %w", err)
@@ -260,7 +266,7 @@ func (s *Store) SetBroker(set map[string]string, unset []string) error {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.db.Close(); err != nil {
+	if err := s.guard.Close(s.db.Close); err != nil {
 		return fmt.Errorf("closing metadata: %w", err)
 	}
 	return nil
@@ -307,10 +313,3 @@ func put(b *pebble.Batch, key []byte, v any) error {
 	}
 	return b.Set(key, data, nil)
 }
-
-// quiet drops Pebble's chatter; its errors come back from its calls.
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)              {}
-func (quiet) Errorf(string, ...any)             {}
-func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf("metadata: "+format, args...)) }
