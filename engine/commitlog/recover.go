@@ -71,6 +71,8 @@ type recovery struct {
 	rec   Recovery
 	win   window
 	total int64 // bytes there are to replay at most
+	// promised is the largest LSN of which a frame says that everything below was on disk before it was written.
+	promised uint64
 }
 
 func (r *recovery) run() (Recovery, error) {
@@ -180,7 +182,11 @@ func (r *recovery) replay() error {
 		if !last && end != limit {
 			return missing(end, todo[i+1])
 		}
-		// After a mere process crash we read the page cache: what becomes visible now must survive a power loss too.
+		// After a mere process crash we read the page cache: what becomes visible now must survive a power loss too. If a
+		// sync failed before, the system may take these pages for clean, so a sync alone would lie: they are written again.
+		if err := r.rewrite(f, end); err != nil {
+			return fmt.Errorf("writing the end of log segment %x again: %w", f.id, err)
+		}
 		if err := f.slot.file.Sync(); err != nil {
 			return fmt.Errorf("syncing log segment %x: %w", f.id, err)
 		}
@@ -254,6 +260,7 @@ func (r *recovery) scan(f *found, limit uint64) (uint64, error) {
 			break
 		}
 		n := FrameSize(int(h.length))
+		r.promised = max(r.promised, h.synced)
 		if h.kind != KindHeader {
 			place := Place{LSN: lsn, End: lsn + uint64(n), Segment: f.id, Pos: pos + HeaderSize}
 			if err := r.o.Replay(h.frame(payload), place); err != nil {
@@ -267,6 +274,27 @@ func (r *recovery) scan(f *found, limit uint64) (uint64, error) {
 		}
 	}
 	return f.start + uint64(pos), nil
+}
+
+// rewrite writes what lies between the last promise and the end of a segment again: about one group.
+func (r *recovery) rewrite(f *found, end uint64) error {
+	from := f.start
+	if r.promised > from {
+		from = min(r.promised, end)
+	}
+	b := make([]byte, min(end-from, 1<<20))
+	for len(b) > 0 {
+		pos := int64(from - f.start)
+		if _, err := f.slot.file.ReadAt(b, pos); err != nil {
+			return err
+		}
+		if _, err := f.slot.file.WriteAt(b, pos); err != nil {
+			return err
+		}
+		from += uint64(len(b))
+		b = b[:min(end-from, uint64(len(b)))]
+	}
+	return nil
 }
 
 // checkBeyond makes sure that no file we are about to reuse holds a frame that proves the log once reached further.
