@@ -129,7 +129,7 @@ func (e *Engine) clearTopic(ctx context.Context, t *meta.Topic, local map[uint32
 			if err != nil {
 				return err
 			}
-			if isLocal || cold {
+			if isLocal || cold || e.tier.Trimmed(stream) {
 				if err := e.tier.Trim(ctx, stream, math.MaxInt64); err != nil {
 					return err
 				}

@@ -24,8 +24,10 @@ var ErrBusy = fmt.Errorf("%w: tidying up waits", ErrStorage)
 // until it reaches before.
 func (t *Tier) Clean(ctx context.Context, stream uint32, from, before int64, keep func(batch.Header) ([]byte, error)) (next int64, err error) {
 	w := t.rewriter
-	w.busy.Lock()
-	defer w.busy.Unlock()
+	if err := w.lock(ctx); err != nil {
+		return from, err
+	}
+	defer w.unlock()
 	if !w.allowed() {
 		return from, ErrBusy
 	}

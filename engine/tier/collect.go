@@ -12,6 +12,7 @@ import (
 func (t *Tier) collect(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var looked time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -20,6 +21,10 @@ func (t *Tier) collect(ctx context.Context) {
 		case <-timer.C:
 		}
 		next := t.collectOnce(ctx)
+		if now := t.o.Clock.Now(); now.Sub(looked) >= forgetEvery {
+			looked = now
+			_ = t.forgetTrims(ctx) // the journal's error is kept
+		}
 		wait := time.Minute // nothing waits: look again now and then
 		if !next.IsZero() {
 			wait = min(max(next.Sub(t.o.Clock.Now()), 100*time.Millisecond), wait)

@@ -25,11 +25,12 @@ type localLog struct {
 	sealed    []*tiertest.Segment
 	warm      []*tiertest.Segment // offloaded, not recycled
 	offloaded map[uint64]int
+	dropped   map[uint32]bool
 	records   [][]byte
 	crashAt   int // journal record at which it crashes; 0 = never
 	lose      bool
 	crashed   bool
-	onCrash   func()
+	onCrash   func(rec []byte)
 	journal   error
 }
 
@@ -49,7 +50,7 @@ func (l *localLog) AppendTierRecord(_ context.Context, rec []byte) error {
 		if !l.lose {
 			l.records = append(l.records, slices.Clone(rec))
 		}
-		l.onCrash()
+		l.onCrash(rec)
 		return errCrashed
 	}
 	l.records = append(l.records, slices.Clone(rec))
@@ -61,6 +62,9 @@ func (l *localLog) SealedSegments() []Segment {
 	defer l.mu.Unlock()
 	var s []Segment
 	for _, x := range l.sealed {
+		if len(l.dropped) > 0 {
+			x = x.Without(l.dropped)
+		}
 		s = append(s, x)
 	}
 	return s
@@ -108,6 +112,16 @@ func (l *localLog) seal(s *tiertest.Segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sealed = append(l.sealed, s)
+}
+
+// drop leaves a deleted topic's stream out of the segments listed from now on, as an engine does.
+func (l *localLog) drop(stream uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dropped == nil {
+		l.dropped = map[uint32]bool{}
+	}
+	l.dropped[stream] = true
 }
 
 func (l *localLog) waiting() int {

@@ -91,7 +91,7 @@ func (m *manifests) write(ctx context.Context) error {
 		next.entries = append(next.entries, e)
 	}
 	told, facts := m.t.state.facts(full, &m.writing)
-	if next.entries = append(next.entries, facts...); len(next.entries) == 0 {
+	if next.entries = append(next.entries, facts...); len(next.entries) == 0 && !full { // an empty store says so
 		return nil
 	}
 	if m.sequence == 0 {

@@ -86,7 +86,7 @@ func (t *Tier) store(ctx context.Context, plan *object.Plan, ended func(err erro
 			if err := t.journal(ctx, prepareRecord(id, prepared, segment)); err != nil {
 				return settled, err
 			}
-			t.state.prepare(id, prepared)
+			t.state.prepare(id, prepared, plan.Footer().Runs)
 		}
 		err := t.calls.put(ctx, objectName(id), body, plan.Size(), PutOptions{})
 		now := t.o.Clock.Now()

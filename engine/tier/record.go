@@ -125,7 +125,8 @@ func RecordKey(rec []byte) (key string, dead bool, err error) {
 		if n <= 0 || stream > math.MaxUint32 {
 			return "", false, errRecord
 		}
-		return "t" + string(binary.BigEndian.AppendUint32(nil, uint32(stream))), false, nil
+		before, _ := binary.Varint(rec[1+n:])
+		return "t" + string(binary.BigEndian.AppendUint32(nil, uint32(stream))), before == forgotten, nil
 	case recordEpoch:
 		return "e", false, nil
 	case recordManifest:

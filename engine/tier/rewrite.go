@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,13 +28,15 @@ const (
 type rewriter struct {
 	t       *Tier
 	skip    map[ObjectID]time.Time // not before then; only run uses it
-	busy    sync.Mutex             // held by whoever moves rows, and for next
+	busy    chan struct{}          // taken by whoever moves rows, and for next
 	next    time.Time              // when the rate allows the next byte
 	objects atomic.Int64
 	bytes   atomic.Int64
 }
 
-func newRewriter(t *Tier) *rewriter { return &rewriter{t: t, skip: map[ObjectID]time.Time{}} }
+func newRewriter(t *Tier) *rewriter {
+	return &rewriter{t: t, skip: map[ObjectID]time.Time{}, busy: make(chan struct{}, 1)}
+}
 
 // run rewrites until ctx ends.
 func (w *rewriter) run(ctx context.Context) {
@@ -54,6 +55,27 @@ func (w *rewriter) run(ctx context.Context) {
 		timer.Reset(wait)
 	}
 }
+
+// lock waits until nobody moves rows.
+func (w *rewriter) lock(ctx context.Context) error {
+	select {
+	case w.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w *rewriter) tryLock() bool {
+	select {
+	case w.busy <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (w *rewriter) unlock() { <-w.busy }
 
 // allowed reports whether the store is ours, answers, and has nothing better to
 // do.
@@ -78,9 +100,11 @@ func (w *rewriter) round(ctx context.Context) bool {
 	if len(ids) == 0 {
 		return false
 	}
-	w.busy.Lock()
+	if w.lock(ctx) != nil {
+		return false
+	}
 	err := w.rewrite(ctx, ids)
-	w.busy.Unlock()
+	w.unlock()
 	now := w.t.o.Clock.Now()
 	switch bad, damaged := errors.AsType[*sourceError](err); {
 	case err == nil:

@@ -54,6 +54,7 @@ func TestBucketShrinksAfterTopicChurn(t *testing.T) {
 				l.log.seal(l.load.Segment(20_000, time.Now()))
 			}
 			l.until("offloaded", time.Hour, l.drained)
+			l.log.drop(2 * round)
 			if err := l.tier.Trim(t.Context(), 2*round, math.MaxInt64); err != nil {
 				t.Fatal(err)
 			}

@@ -60,7 +60,8 @@ type Segment interface {
 	// SealedAt is when the segment was closed; the offload age counts from it.
 	SealedAt() time.Time
 	// Runs are the live runs sorted by (Stream, Base), one per partition and
-	// leader epoch. MaxBatch need not be filled. The slice is not modified.
+	// leader epoch; none of a stream whose topic was deleted (see Trim) before
+	// SealedSegments returned the segment. MaxBatch need not be filled. The slice is not modified.
 	Runs() []Run
 	// ReadRun returns the raw batches of Runs()[i], exactly Run.Bytes of them,
 	// offsets and epochs already assigned. Read sequentially, closed by the tier.

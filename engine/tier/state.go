@@ -30,9 +30,10 @@ type known struct {
 	noted     bool      // a manifest says that it is destroyed
 	first     uint32    // stream
 	last      uint32
-	moves     []move // what it replaces, of objects that are live
-	gets      int    // reads from the store in flight
-	uploading bool   // by this process: not an orphan
+	moves     []move   // what it replaces, of objects that are live
+	streams   []uint32 // its runs', dead or not
+	gets      int      // reads from the store in flight
+	uploading bool     // by this process: not an orphan
 	retryAt   time.Time
 	failures  int // of DELETE
 }
@@ -138,6 +139,7 @@ func (s *state) commitLocked(r record, gone []Row) error {
 	object, rows := committed(&r.footer, r.size, r.notBefore)
 	k := &known{id: r.id, phase: live, notBefore: r.notBefore, size: r.size, data: object.Data, moves: r.moves}
 	k.footer = r.size - object.Data - overhead
+	k.streams = streamsOf(r.footer.Runs)
 	s.changed[r.id] = true
 	if n := len(rows); n > 0 {
 		k.first, k.last = rows[0].Stream, rows[n-1].Stream
@@ -176,11 +178,11 @@ func (s *state) deadLocked(k *known, w Row) bool {
 	return true
 }
 
-// prepare notes an object about to be uploaded by this process.
-func (s *state) prepare(id ObjectID, notBefore time.Time) {
+// prepare notes an object of these runs about to be uploaded by this process.
+func (s *state) prepare(id ObjectID, notBefore time.Time, runs []Run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.objects[id] = &known{id: id, phase: prepared, notBefore: notBefore, uploading: true}
+	s.objects[id] = &known{id: id, phase: prepared, notBefore: notBefore, uploading: true, streams: streamsOf(runs)}
 }
 
 // abandon turns an upload that was given up into an orphan.

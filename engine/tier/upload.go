@@ -93,11 +93,11 @@ func (u *uploader) round(ctx context.Context) {
 	sealed := u.t.o.Source.SealedSegments()
 	if u.firstRound {
 		u.recognise(sealed)
-		u.firstRound = false
 	}
 	waiting := u.uncommitted(sealed, told)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.firstRound = false
 	u.meet(sealed, now)
 	due := u.due(waiting, now)
 	u.measure(waiting, len(due), now)

@@ -34,13 +34,30 @@ func (s *Segment) ID() uint64 { return s.Number }
 func (s *Segment) SealedAt() time.Time { return s.Sealed }
 
 // Runs implements tier.Segment.
-func (s *Segment) Runs() []object.Run { return s.runs }
+func (s *Segment) Runs() []object.Run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.runs
+}
 
 // ReadRun implements tier.Segment.
 func (s *Segment) ReadRun(i int) (io.ReadCloser, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return io.NopCloser(bytes.NewReader(s.data[i])), nil
+}
+
+// Without is the segment as it is listed once topics were deleted: without the runs of their streams.
+func (s *Segment) Without(gone map[uint32]bool) *Segment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &Segment{Number: s.Number, Sealed: s.Sealed}
+	for i, r := range s.runs {
+		if !gone[r.Stream] {
+			c.runs, c.data = append(c.runs, r), append(c.data, s.data[i])
+		}
+	}
+	return c
 }
 
 // Bytes is the size of all runs.
