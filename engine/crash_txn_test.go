@@ -92,7 +92,7 @@ func (c *crash) txnCode(x *transactor, doing string, step func(done func(txn.Cod
 		return false
 	}
 	if code != txn.None {
-		c.check.Failf("%s of %s: %v", doing, x.id, code)
+		c.fail(fmt.Sprintf("%s of %s", doing, x.id), code)
 		x.spoil()
 		return false
 	}
@@ -102,7 +102,7 @@ func (c *crash) txnCode(x *transactor, doing string, step func(done func(txn.Cod
 func (c *crash) txnStart(x *transactor) {
 	c.pending.Wait()
 	ok := c.txnCode(x, "init", func(done func(txn.Code)) {
-		c.e.InitTransaction(x.id, time.Minute, txn.NoProducer, func(who txn.Producer, code txn.Code) {
+		c.e.InitTransaction(x.id, 15*time.Minute, txn.NoProducer, func(who txn.Producer, code txn.Code) {
 			x.who = who
 			done(code)
 		})
@@ -184,7 +184,7 @@ func (c *crash) txnCommitOffset(x *transactor) {
 		if fs.Dead() || err != nil {
 			x.spoil()
 			if !fs.Dead() {
-				c.check.Failf("offset of %s: %v", x.id, err)
+				c.fail("offset of "+x.id, err)
 			}
 			return
 		}
@@ -206,7 +206,7 @@ func (c *crash) txnEnd(x *transactor, commit bool) {
 		done <- code
 	})
 	code := <-done
-	if c.fs.Dead() {
+	if c.fs.Dead() || code != txn.None && c.fs.Sick() {
 		return // ask again
 	}
 	if code != txn.None {
@@ -216,6 +216,7 @@ func (c *crash) txnEnd(x *transactor, commit bool) {
 	}
 	if commit {
 		c.txns.Committed(x.n)
+		c.tally.count("work", "transactions committed", 1)
 	}
 	if next != x.who {
 		x.seq = map[string]int32{}
@@ -253,7 +254,7 @@ func (c *crash) verifyView() {
 			}
 		}
 	}
-	if c.fs.Dead() {
+	if c.over() {
 		return // the fuse burnt down meanwhile
 	}
 	for _, x := range c.transactors {
@@ -270,8 +271,8 @@ func (c *crash) settleTransactions() {
 	done := make(chan error, 1)
 	c.serial++
 	c.e.SaveGroup("settle", strconv.AppendInt(nil, int64(c.serial), 10), func(err error) { done <- err })
-	if err := <-done; err != nil && !c.fs.Dead() {
-		c.check.Failf("settling: %v", err)
+	if err := <-done; err != nil {
+		c.fail("settling", err)
 	}
 }
 
@@ -281,7 +282,7 @@ func (c *crash) verifyNothingHangs() {
 		open[x.who.ID] = x.ending > 0
 	}
 	for _, o := range c.e.OpenTransactions() {
-		if !open[o.ProducerID] && !c.fs.Dead() {
+		if !open[o.ProducerID] && !c.over() {
 			c.check.Failf("%s/%d: the transaction of producer %d at %d hangs", o.Topic, o.Partition, o.ProducerID, o.First)
 		}
 	}

@@ -3,6 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/tier"
 )
 
 // Abandon stops the engine's goroutines without the courtesies of Close: the process died.
@@ -19,3 +22,13 @@ func (e *Engine) Abandon() error {
 
 // RetainNow applies retention without waiting for its turn.
 func (e *Engine) RetainNow() error { return e.retain(context.Background(), e.o.Clock.Now()) }
+
+// LiveObjects are the objects that the journal calls live.
+func (x *Offline) LiveObjects() []string {
+	names := make([]string, 0, len(x.tier.Objects))
+	for _, o := range x.tier.Objects {
+		names = append(names, tier.ObjectName(o.ID))
+	}
+	slices.Sort(names)
+	return names
+}

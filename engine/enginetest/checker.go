@@ -148,15 +148,26 @@ func (c *Checker) LogStart(part string, to int64, acked bool) {
 	}
 }
 
+// Started verifies where a partition starts.
+func (c *Checker) Started(part string, logStart int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.started(part, c.part(part), logStart)
+}
+
+func (c *Checker) started(part string, p *promises, logStart int64) {
+	if logStart < p.start || logStart > max(p.start, p.startMax) {
+		c.failf("%s: log starts at %d, promised was %d, asked at most %d", part, logStart, p.start, p.startMax)
+	}
+}
+
 // Whole verifies a partition against everything promised: raw is all of it, from logStart to the high watermark.
 func (c *Checker) Whole(part string, logStart, hw int64, raw []byte) {
 	c.Read(part, raw)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.part(part)
-	if logStart < p.start || logStart > max(p.start, p.startMax) {
-		c.failf("%s: log starts at %d, promised was %d, asked at most %d", part, logStart, p.start, p.startMax)
-	}
+	c.started(part, p, logStart)
 	have, where := map[int64]uint64{}, map[uint64]int64{}
 	next := int64(-1)
 	for len(raw) > 0 {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,26 +17,31 @@ import (
 // still use it, and nothing they do there reaches the new one.
 type FS struct {
 	*vfs.MemFS
-	// Swallow, when not empty, is a site (see Site) whose syncs return success without doing anything.
+	// Swallow, when not empty, is one of Sites, or only the file of some; their syncs return success without doing anything.
 	Swallow string
 
 	gate sync.RWMutex // held shared by each change, so that a crash happens between changes
 	dead bool
 
-	mu    sync.Mutex
-	sites map[string]int
-	fuse  int // syncs until blow; 0 = none
-	blow  func()
+	reads sync.RWMutex // held while sectors hold what is on disk
+
+	mu     sync.Mutex
+	sites  map[string]int
+	fuse   int // steps until blow; 0 = none
+	blow   func(at string)
+	faults []*Fault
+	struck map[string]int
+	lostIn map[string]*lost
 }
 
 // NewFS returns an empty file system.
 func NewFS() *FS { return wrap(vfs.NewCrashableMem(), "") }
 
 func wrap(m *vfs.MemFS, swallow string) *FS {
-	return &FS{MemFS: m, Swallow: swallow, sites: map[string]int{}}
+	return &FS{MemFS: m, Swallow: swallow, sites: map[string]int{}, struck: map[string]int{}, lostIn: map[string]*lost{}}
 }
 
-// Site names a sync by the file it is for: its directory and kind.
+// Site names a file by its directory and kind.
 func Site(name string, dir bool) string {
 	base, parent := path.Base(name), path.Base(path.Dir(name))
 	if dir {
@@ -59,7 +65,7 @@ func Site(name string, dir bool) string {
 	return parent + "/" + kind
 }
 
-// Sites counts the syncs seen so far.
+// Sites counts the syncs seen so far, by file and by the function that asked, and the changes of the object store.
 func (f *FS) Sites() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -70,18 +76,47 @@ func (f *FS) Sites() map[string]int {
 	return out
 }
 
-// Fuse calls fn right before the n-th sync from now, outside of any change.
-func (f *FS) Fuse(n int, fn func()) {
+// Fuse calls fn right before the n-th step from now, outside of any change. A step is a sync or, twice each, before and
+// after its effect, a change of the object store. fn is told which.
+func (f *FS) Fuse(n int, fn func(at string)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fuse, f.blow = n, fn
 }
 
 // sync counts a sync and reports whether it must be swallowed.
-func (f *FS) sync(site string) (swallow bool) {
+func (f *FS) sync(file string) (swallow bool) {
+	site := file + " " + caller()
+	f.step(site)
+	return site == f.Swallow || file == f.Swallow
+}
+
+const module = "github.com/streamkeeper-io/streamkeeper/engine"
+
+// caller is the function of the engine that asks for a sync, past those that only pass it on; "pebble" when a database
+// does by itself.
+func caller() string {
+	pc := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc)])
+	for {
+		f, more := frames.Next()
+		name, ours := strings.CutPrefix(f.Function, module)
+		switch {
+		case strings.HasPrefix(f.Function, "github.com/cockroachdb/pebble"):
+			return "pebble"
+		case ours && !strings.HasPrefix(name, "/enginetest.") && !strings.HasPrefix(name, "/guard.") && name != "/commitlog.SyncDir":
+			return strings.TrimLeft(strings.ReplaceAll(name, "[...]", ""), "/.")
+		case !more:
+			return "?"
+		}
+	}
+}
+
+// step counts a step, and ends it all when the fuse has burnt down.
+func (f *FS) step(site string) {
 	f.mu.Lock()
 	f.sites[site]++
-	var fn func()
+	var fn func(string)
 	if f.fuse > 0 {
 		if f.fuse--; f.fuse == 0 {
 			fn = f.blow
@@ -89,9 +124,8 @@ func (f *FS) sync(site string) (swallow bool) {
 	}
 	f.mu.Unlock()
 	if fn != nil {
-		fn()
+		fn(site)
 	}
-	return site == f.Swallow
 }
 
 // Dead reports whether the file system crashed. What was acknowledged before is durable if the engine is right.
@@ -131,7 +165,9 @@ func (f *FS) Kill() (_ *FS, ok bool, err error) {
 	if err := rebuild(after, f.synced(), f.all(), "/"); err != nil {
 		return nil, false, err
 	}
-	return wrap(after, f.Swallow), true, nil
+	next := wrap(after, f.Swallow)
+	next.lostIn = f.lostIn // the system still believes that these bytes are on disk
+	return next, true, nil
 }
 
 func (f *FS) synced() *vfs.MemFS { return f.CrashClone(vfs.CrashCloneCfg{}) }
@@ -227,19 +263,46 @@ func (f *FS) open(name string, dir bool, fn func() (vfs.File, error)) (vfs.File,
 	return &file{File: h, fs: f, name: name, dir: dir}, nil
 }
 
+// make opens a file that may be new.
+func (f *FS) make(name string, fn func() (vfs.File, error)) (vfs.File, error) {
+	return f.open(name, false, func() (vfs.File, error) {
+		if _, err := f.MemFS.Stat(name); err != nil {
+			if err := f.strike(Site(name, false), FailCreate, FailSpace); err != nil {
+				return nil, err
+			}
+		}
+		return fn()
+	})
+}
+
+// name changes a directory.
+func (f *FS) name(name string, fn func() error) error {
+	return f.change(func() error {
+		if err := f.strike(Site(name, false), FailName); err != nil {
+			return err
+		}
+		return fn()
+	})
+}
+
 // Create implements vfs.FS.
 func (f *FS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.open(name, false, func() (vfs.File, error) { return f.MemFS.Create(name, c) })
+	return f.make(name, func() (vfs.File, error) {
+		f.mu.Lock()
+		delete(f.lostIn, name)
+		f.mu.Unlock()
+		return f.MemFS.Create(name, c)
+	})
 }
 
 // OpenReadWrite implements vfs.FS.
 func (f *FS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	return f.open(name, false, func() (vfs.File, error) { return f.MemFS.OpenReadWrite(name, c, opts...) })
+	return f.make(name, func() (vfs.File, error) { return f.MemFS.OpenReadWrite(name, c, opts...) })
 }
 
 // ReuseForWrite implements vfs.FS.
 func (f *FS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.open(newname, false, func() (vfs.File, error) { return f.MemFS.ReuseForWrite(oldname, newname, c) })
+	return f.make(newname, func() (vfs.File, error) { return f.MemFS.ReuseForWrite(oldname, newname, c) })
 }
 
 // Open implements vfs.FS.
@@ -253,20 +316,24 @@ func (f *FS) OpenDir(name string) (vfs.File, error) {
 }
 
 // Link implements vfs.FS.
-func (f *FS) Link(o, n string) error { return f.change(func() error { return f.MemFS.Link(o, n) }) }
+func (f *FS) Link(o, n string) error {
+	return f.name(n, func() error { return f.MemFS.Link(o, n) })
+}
 
 // Remove implements vfs.FS.
 func (f *FS) Remove(name string) error {
-	return f.change(func() error { return f.MemFS.Remove(name) })
+	return f.name(name, func() error { return f.MemFS.Remove(name) })
 }
 
 // RemoveAll implements vfs.FS.
 func (f *FS) RemoveAll(name string) error {
-	return f.change(func() error { return f.MemFS.RemoveAll(name) })
+	return f.name(name, func() error { return f.MemFS.RemoveAll(name) })
 }
 
 // Rename implements vfs.FS.
-func (f *FS) Rename(o, n string) error { return f.change(func() error { return f.MemFS.Rename(o, n) }) }
+func (f *FS) Rename(o, n string) error {
+	return f.name(n, func() error { return f.MemFS.Rename(o, n) })
+}
 
 // MkdirAll implements vfs.FS.
 func (f *FS) MkdirAll(dir string, perm os.FileMode) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/tier"
 )
@@ -20,13 +21,27 @@ func NewStore(o tier.Objects, fs *FS) *Store { return &Store{Objects: o, fs: fs}
 
 var errGone = errors.New("the process is gone")
 
-func (s *Store) call(fn func() error) error {
+// call changes the store. A crash may come before it, or between the change and the answer.
+func (s *Store) call(step string, fn func() error) error {
+	s.fs.step("store/" + step)
+	err := s.gated(fn)
+	s.fs.step("store/" + step + " answer")
+	return errors.Join(err, s.gated(func() error { return nil }))
+}
+
+func (s *Store) gated(fn func() error) error {
 	s.fs.gate.RLock()
 	defer s.fs.gate.RUnlock()
 	if s.fs.dead {
 		return errGone
 	}
 	return fn()
+}
+
+// kind is what a name's first folder says.
+func kind(op, name string) string {
+	folder, _, _ := strings.Cut(name, "/")
+	return op + " " + folder
 }
 
 // Put implements tier.Objects.
@@ -36,12 +51,12 @@ func (s *Store) Put(ctx context.Context, name string, body io.ReadSeeker, size i
 	if err != nil {
 		return err
 	}
-	return s.call(func() error { return s.Objects.Put(ctx, name, readSeeker(data), size, o) })
+	return s.call(kind("put", name), func() error { return s.Objects.Put(ctx, name, readSeeker(data), size, o) })
 }
 
 // Delete implements tier.Objects.
 func (s *Store) Delete(ctx context.Context, name string) error {
-	return s.call(func() error { return s.Objects.Delete(ctx, name) })
+	return s.call(kind("delete", name), func() error { return s.Objects.Delete(ctx, name) })
 }
 
 // List implements tier.Lister.
