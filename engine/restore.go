@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
 	"github.com/streamkeeper-io/streamkeeper/engine/commitlog"
@@ -167,9 +168,13 @@ func restoredStreams(r *tier.Restored) map[uint32]*index.Stream {
 	return streams
 }
 
+const never = 1000 * time.Hour
+
 // project rebuilds from cold data what a log is replayed for: the groups' offsets,
 // the transactional ids, and which transactions of a partition were aborted.
 func project(ctx context.Context, o Options) (groups int, err error) {
+	// Until it is known which transactions were aborted, compaction would keep their records and drop what they replaced.
+	o.Tier.CompactEvery, o.Tier.RewriteEvery = never, never
 	e, err := Open(ctx, o)
 	if err != nil {
 		return 0, err
