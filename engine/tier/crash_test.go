@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -159,6 +158,7 @@ func crashes(t *testing.T, seed uint64, n *tally) {
 			t.Logf("seed %d: %+v", seed, l.tier.Stats())
 		}
 	}()
+	l.clearDeleted(context.Background(), l.tier, w)
 	l.until("all offloaded", 2*time.Hour, l.drained)
 	time.Sleep(3 * time.Minute) // rewriting comes to rest, too
 	l.until("all orphans collected", 5*time.Hour, func() bool { return l.tier.Stats().Orphans == 0 })
@@ -287,6 +287,8 @@ func (l *lab) act(ctx context.Context, r *rand.Rand, tier *Tier, w *world) {
 		}
 	case n == 4:
 		time.Sleep(20 * time.Minute) // deletions come due
+	case n == 5:
+		l.clearDeleted(ctx, tier, w)
 	}
 }
 
@@ -296,15 +298,31 @@ func droppable(base int64) bool { return base%3 == 0 }
 func (l *lab) trim(ctx context.Context, r *rand.Rand, tier *Tier, stream uint32, w *world) {
 	before := l.randomOffset(r, stream)
 	if r.IntN(8) == 0 {
-		before = math.MaxInt64 // its topic is deleted
 		l.log.drop(stream)
 	}
+	if l.log.isDropped(stream) {
+		before = deletedTopic
+	}
+	l.trimTo(ctx, tier, stream, before, w)
+}
+
+func (l *lab) trimTo(ctx context.Context, tier *Tier, stream uint32, before int64, w *world) {
 	x := w.trims[stream]
 	x.maybe = max(x.maybe, before)
 	if tier.Trim(ctx, stream, before) == nil {
 		x.sure = max(x.sure, before)
 	}
 	w.trims[stream] = x
+}
+
+// clearDeleted repeats the trims of deleted topics: an engine does so until one was
+// durable, and the segments no longer list their streams.
+func (l *lab) clearDeleted(ctx context.Context, tier *Tier, w *world) {
+	for stream := range uint32(l.load.Streams) {
+		if l.log.isDropped(stream) && w.trims[stream].sure != deletedTopic {
+			l.trimTo(ctx, tier, stream, deletedTopic, w)
+		}
+	}
 }
 
 func (l *lab) randomOffset(r *rand.Rand, stream uint32) int64 {

@@ -28,7 +28,7 @@ func forgetRecord(stream uint32) []byte { return trimRecord(stream, forgotten, t
 func (t *Tier) forgetTrims(ctx context.Context) error {
 	t.trimming.Lock()
 	defer t.trimming.Unlock()
-	gone := t.state.deletedTrims()
+	gone := t.state.deletedTrims(t.o.Clock.Now().Add(-forgetEvery))
 	if len(gone) == 0 || !t.rewriter.tryLock() { // what it is writing may hold any
 		return nil
 	}
@@ -47,13 +47,14 @@ func (t *Tier) forgetTrims(ctx context.Context) error {
 	return nil
 }
 
-// deletedTrims returns the streams of deleted topics.
-func (s *state) deletedTrims() map[uint32]bool {
+// deletedTrims returns the streams of topics deleted before a time: whoever listed
+// segments with runs of theirs has told of his uploads since.
+func (s *state) deletedTrims(before time.Time) map[uint32]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	gone := map[uint32]bool{}
 	for stream, t := range s.trims {
-		if t.before == deletedTopic {
+		if t.before == deletedTopic && t.at.Before(before) {
 			gone[stream] = true
 		}
 	}

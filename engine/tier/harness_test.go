@@ -124,6 +124,12 @@ func (l *localLog) drop(stream uint32) {
 	l.dropped[stream] = true
 }
 
+func (l *localLog) isDropped(stream uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dropped[stream]
+}
+
 func (l *localLog) waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
