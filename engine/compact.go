@@ -70,6 +70,9 @@ func (c *compactor) partition(ctx context.Context, t *meta.Topic, i int32, conf 
 		return dirty, err
 	}
 	end, err = c.pass(ctx, p, conf, end)
+	if errors.Is(err, ErrUnknownPartition) || errors.Is(err, ErrOffsetOutOfRange) {
+		return 0, nil // deleted, or its log start moved meanwhile: the next round looks again
+	}
 	if err != nil {
 		return dirty, fmt.Errorf("partition %s: %w", p.name(), err)
 	}

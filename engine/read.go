@@ -248,12 +248,15 @@ func (p *Partition) coldBytes(offset int64, maxBytes int) (int, error) {
 	return maxBytes, nil
 }
 
-// coldErr turns the tier's error around: an offset it does not have was trimmed meanwhile, or was never stored.
+// coldErr turns the tier's error around: an offset it does not have was trimmed or deleted meanwhile, or was never stored.
 func (p *Partition) coldErr(offset int64, err error) error {
 	if errors.Is(err, tier.ErrNotTiered) {
 		p.mu.Lock()
-		start, next := p.logStart, p.next
+		gone, start, next := p.gone, p.logStart, p.next
 		p.mu.Unlock()
+		if gone {
+			return fmt.Errorf("partition %s: %w", p.name(), ErrUnknownPartition)
+		}
 		if offset < start {
 			return &RangeError{Offset: offset, LogStart: start, LogEnd: next}
 		}

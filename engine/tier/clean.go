@@ -13,7 +13,8 @@ import (
 // the memory of cleaning; a longer run is cleaned by itself.
 const cleanBytes = 32 << 20
 
-// ErrBusy means that the store fails or has something better to do.
+// ErrBusy means that the store fails or has something better to do, or that what was
+// to be cleaned is being trimmed.
 var ErrBusy = fmt.Errorf("%w: tidying up waits", ErrStorage)
 
 // Clean rewrites runs of one stream from offset from on, as far as they end at or
@@ -47,8 +48,11 @@ func (t *Tier) Clean(ctx context.Context, stream uint32, from, before int64, kee
 			continue
 		}
 		o, ok, err := t.o.Index.Object(r.Object)
-		if err != nil || !ok || !t.state.acquire(r.Object) {
-			return from, fmt.Errorf("%w: object %s is gone: %w", ErrStorage, objectName(r.Object), err)
+		if err != nil {
+			return from, t.failJournal(fmt.Errorf("looking for object %s: %w", objectName(r.Object), err))
+		}
+		if !ok || !t.state.acquire(r.Object) {
+			return from, ErrBusy // trimmed since the rows were gathered: who calls again finds others
 		}
 		held[r.Object] = o
 		ids = append(ids, r.Object)
