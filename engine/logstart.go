@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/streamkeeper-io/streamkeeper/engine/commitlog"
+	"github.com/streamkeeper-io/streamkeeper/engine/tier"
 )
 
 // DeleteRecords makes everything below before disappear (-1 = up to the high watermark). The new log start is durable on
@@ -25,36 +25,35 @@ func (p *Partition) DeleteRecords(ctx context.Context, before int64) (logStart i
 	case before < -1 || before > hw:
 		return -1, &RangeError{Offset: before, LogStart: start, LogEnd: hw}
 	}
-	if before <= start {
+	// Who is told that it starts there may rely on a restore to say so, too: a move before this one may have been cut short
+	// between the two.
+	if before <= start && p.e.tier.TrimmedTo(p.stream) >= start {
 		return start, nil
 	}
-	return before, p.moveLogStart(ctx, before)
+	to := max(before, start)
+	return to, p.moveLogStart(ctx, to)
 }
 
-// moveLogStart makes a new log start durable, then visible, then tells the tier.
+// moveLogStart makes a new log start durable, then visible, then drops what lies below it in the store. The tier's record
+// of the trim is the log start, in the log (see logStartOf) as in the bucket: no crash comes between them.
 func (p *Partition) moveLogStart(ctx context.Context, to int64) error {
-	settled := make(chan error, 1)
-	it := item{done: func(a Appended) {
-		if a.Err == nil {
-			p.setLogStart(to) // in LSN order, before the segment can be sealed
-		}
-		settled <- a.Err
-	}}
-	f := commitlog.Frame{Kind: commitlog.KindLogStart, Stream: p.stream, BaseOffset: to, Sum: commitlog.Sum(nil)}
-	if err := p.e.appendFrame(it, &f); err != nil {
-		return err
-	}
-	select {
-	case err := <-settled:
-		if err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	// Also when nothing of it is there yet: the store must tell a restore where the log starts.
 	if err := p.e.tier.Trim(ctx, p.stream, to); err != nil {
-		return fmt.Errorf("trimming %s in the store: %w", p.name(), err)
+		return fmt.Errorf("moving the log start of %s: %w", p.name(), err)
 	}
+	return nil
+}
+
+// logStartOf moves the log start that a durable record of the tier is about, if it is one. Calls come in LSN order, before
+// the record's segment can be sealed.
+func (e *Engine) logStartOf(rec []byte) error {
+	stream, to, ok := tier.TrimOf(rec)
+	if !ok {
+		return nil
+	}
+	p, err := e.topics.stream(stream)
+	if err != nil || p == nil {
+		return err // the topic was deleted
+	}
+	p.setLogStart(to)
 	return nil
 }

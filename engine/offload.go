@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -52,12 +53,11 @@ func (j journal) AppendTierRecord(ctx context.Context, rec []byte) error {
 	it := item{done: func(a Appended) {
 		if a.Err == nil {
 			// In LSN order and before the tier goes on, so that a segment's row never outruns its COMMIT.
-			a.Err = e.tierRec.note(rec)
+			a.Err = errors.Join(e.tierRec.note(rec), e.logStartOf(rec))
 		}
 		settled <- a.Err
 	}}
-	f := commitlog.Frame{Kind: commitlog.KindTier, Payload: rec, Sum: commitlog.Sum(rec)}
-	if err := e.appendFrame(it, &f); err != nil {
+	if err := e.appendTier(it, rec); err != nil {
 		return err
 	}
 	select {
@@ -71,20 +71,25 @@ func (j journal) AppendTierRecord(ctx context.Context, rec []byte) error {
 	}
 }
 
-// appendFrame reserves and fills a frame that belongs to no batch.
-func (e *Engine) appendFrame(it item, f *commitlog.Frame) error {
-	r, err := e.reserve(commitlog.FrameSize(len(f.Payload)), it)
+// appendTier reserves and fills a frame that belongs to no batch.
+func (e *Engine) appendTier(it item, rec []byte) error {
+	f := commitlog.Frame{Kind: commitlog.KindTier, Payload: rec, Sum: commitlog.Sum(rec)}
+	r, err := e.reserve(commitlog.FrameSize(len(rec)), it)
 	if err != nil {
 		return err
 	}
-	mem := e.mems.of(r.Segment, e.o.Clock)
-	if f.Kind == commitlog.KindLogStart {
-		mem.Touch(f.Stream)
-	}
-	e.log.Fill(&r, f)
+	touched(e.mems.of(r.Segment, e.o.Clock), rec)
+	e.log.Fill(&r, &f)
 	r.Done()
 	e.log.Commit(false)
 	return nil
+}
+
+// touched notes the stream whose log start a record moves: its state goes to the index with the segment.
+func touched(mem *index.Memory, rec []byte) {
+	if stream, _, ok := tier.TrimOf(rec); ok {
+		mem.Touch(stream)
+	}
 }
 
 // tierRecords holds the last tier record of each key that the index does not have yet.

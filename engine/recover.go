@@ -87,7 +87,8 @@ func (e *Engine) replay(f commitlog.Frame, place commitlog.Place) error {
 	mem := e.mems.of(place.Segment, e.o.Clock)
 	switch f.Kind {
 	case commitlog.KindTier:
-		return e.tierRec.note(append([]byte(nil), f.Payload...))
+		touched(mem, f.Payload)
+		return errors.Join(e.tierRec.note(append([]byte(nil), f.Payload...)), e.logStartOf(f.Payload))
 	case commitlog.KindBatch, commitlog.KindLogStart:
 	default:
 		return fmt.Errorf("frame of kind %d; a newer build wrote it?", f.Kind)

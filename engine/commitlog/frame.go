@@ -21,7 +21,7 @@ const (
 	KindHeader   Kind = 1 // first frame of a segment
 	KindBatch    Kind = 2 // one record batch
 	KindTier     Kind = 3 // a tier record
-	KindLogStart Kind = 4 // BaseOffset is the stream's new first offset
+	KindLogStart Kind = 4 // BaseOffset is the stream's new first offset; read only: a tier record says it now
 )
 
 const (

@@ -110,6 +110,9 @@ func (t *Tier) Trimmed(stream uint32) bool {
 	return ok
 }
 
+// TrimmedTo is the offset below which a stream was trimmed, 0 when it never was.
+func (t *Tier) TrimmedTo(stream uint32) int64 { return t.state.trimmed(stream).before }
+
 // streamsOf are the distinct streams of runs, which are sorted.
 func streamsOf(runs []Run) []uint32 {
 	n := 0

@@ -135,6 +135,16 @@ func RecordKey(rec []byte) (key string, dead bool, err error) {
 	return "", false, fmt.Errorf("%w: kind %d; a newer build wrote it?", errRecord, rec[0])
 }
 
+// TrimOf is what a record that trims a stream, but does not delete it, says: nothing
+// below offset before is there any more. ok is false for all other records.
+func TrimOf(rec []byte) (stream uint32, before int64, ok bool) {
+	if len(rec) == 0 || rec[0] != recordTrim {
+		return 0, 0, false
+	}
+	r, err := decodeRecord(rec)
+	return r.stream, r.before, err == nil && r.before != deletedTopic && r.before != forgotten
+}
+
 // decodeRecord decodes rec; it keeps no reference to it.
 func decodeRecord(rec []byte) (record, error) {
 	if _, _, err := RecordKey(rec); err != nil {
