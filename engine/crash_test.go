@@ -50,7 +50,7 @@ func TestCrash(t *testing.T) {
 				c := newCrash(s, "")
 				if err := c.run(); err != nil {
 					failed.Add(1)
-					t.Errorf("seed %d: %v\nagain: go test ./engine -run 'TestCrash$' -crash.seed=%d", s, err, s)
+					t.Errorf("seed %d: %v\nagain: go test ./engine -run 'TestCrash$' -crash.seed=%d\n%s", s, err, s, c.story())
 				}
 				all.add(c.tally)
 			}

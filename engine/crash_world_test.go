@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,8 +42,9 @@ type crash struct {
 	txns        *enginetest.Transactions
 	transactors []*transactor
 
-	mu   sync.Mutex
-	pids map[int64]bool
+	mu      sync.Mutex
+	pids    map[int64]bool
+	history []string // of the lives, for whoever looks into a violation
 }
 
 func newCrash(seed uint64, swallow string) *crash {
@@ -98,7 +100,10 @@ func (a alarms) StoreCall(s engine.StoreCall) {
 
 func (a alarms) Event(ev engine.Event) {
 	switch ev.Kind {
+	case engine.EventRecovered:
+		a.c.happened("%s", ev.Text)
 	case engine.EventLogFailed:
+		a.c.happened("%s", ev.Text)
 		a.stopped.Store(true)
 	case tier.EventObjectsRewritten:
 		a.c.tally.count("work", "objects rewritten", 1)
@@ -111,6 +116,19 @@ func (a alarms) Event(ev engine.Event) {
 			a.c.check.Failf("event %s: %s", ev.Kind, ev.Text)
 		}
 	}
+}
+
+func (c *crash) happened(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.history = append(c.history, fmt.Sprintf(format, args...))
+}
+
+// story tells what happened in the lives.
+func (c *crash) story() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.history, "\n")
 }
 
 // over reports whether nobody may rely on the current engine any more: an error is no violation.
@@ -186,13 +204,16 @@ func (c *crash) life() error {
 	}
 	c.tally.count("life", "opened", 1)
 	if n := c.e.Stats().Orphans; n > 0 && c.died != "" {
-		c.tally.count("orphans found after a crash at", c.died, n)
+		c.tally.count("orphans found after a crash at", strings.TrimSuffix(c.died, killed), n)
 	}
 	if !c.over() {
 		c.verify()
 	}
 	return c.endLife()
 }
+
+// killed is appended to where a life ended by the death of the process alone.
+const killed = ", the process only"
 
 // begin decides how this life ends, by loss of power or only of the process. It ends once, whoever asks first: the fuse
 // burns on the engine's goroutines.
@@ -204,6 +225,7 @@ func (c *crash) begin() {
 		once.Do(func() {
 			var err error
 			if kill {
+				at += killed
 				c.tally.count("crash", "process", 1)
 				c.after, _, err = fs.Kill()
 			} else {
@@ -213,7 +235,7 @@ func (c *crash) begin() {
 			if err != nil {
 				panic(err)
 			}
-			c.tally.count("crash at", at, 1)
+			c.tally.count("crash at", strings.TrimSuffix(at, killed), 1)
 			c.died = at // read after bury
 		})
 	}
@@ -270,7 +292,9 @@ func (c *crash) bury() {
 	}
 	for s, n := range c.fs.Struck() {
 		c.tally.count("fault", s, n)
+		c.happened("%d times %s", n, s)
 	}
+	c.happened("died at %s", c.died)
 	c.fs = c.after
 }
 

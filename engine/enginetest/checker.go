@@ -75,7 +75,7 @@ func (c *Checker) Failf(format string, args ...any) {
 }
 
 func (c *Checker) failf(format string, args ...any) {
-	if len(c.errs) < 20 {
+	if len(c.errs) < 40 {
 		c.errs = append(c.errs, fmt.Errorf(format, args...))
 	}
 }
