@@ -12,11 +12,11 @@ import (
 // Version changes with every change of the metadata.
 func (s *Store) Version() uint64 { return s.commits.Load() }
 
-// Export returns all rows, for the manifest in the object store.
+// Export returns all rows, for the manifest in the object store. It fails once the metadata did.
 func (s *Store) Export() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, err := s.db.NewIter(nil)
+	it, err := s.rows(nil)
 	if err != nil {
 		return nil, fmt.Errorf("exporting metadata: %w", err)
 	}

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/guard"
 )
 
 func openStore(t *testing.T, fs vfs.FS) *Store {
@@ -205,5 +208,43 @@ func TestConfigs_DefaultsAreValid(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// broken fails all syncs and writes once it is on.
+type broken struct{ on bool }
+
+func (b *broken) MaybeError(op errorfs.Op) error {
+	if b.on && (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+		return errors.New("the disk is broken")
+	}
+	return nil
+}
+
+func (b *broken) String() string { return "broken" }
+
+// A deletion that did not reach the disk must not be acted upon, although Pebble shows it: the restart brings the topic
+// back, whose data would be gone.
+func TestStore_ShowsNothingOfAFailedDeletion(t *testing.T) {
+	disk := &broken{}
+	s, err := Open(Options{FS: errorfs.Wrap(vfs.NewMem(), disk), Dir: "meta", Now: time.Now, Random: rand.Reader, Node: 1, Failed: func(error) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateTopic("orders", 3, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	disk.on = true
+	if _, err := s.DeleteTopic("orders"); !errors.Is(err, guard.ErrFailed) {
+		t.Fatalf("deleted on a broken disk: %v", err)
+	}
+	if gone, err := s.Deleted(); !errors.Is(err, guard.ErrFailed) {
+		t.Errorf("%d topics are to be cleared, %v", len(gone), err)
+	}
+	if _, err := s.Export(); !errors.Is(err, guard.ErrFailed) {
+		t.Errorf("the bucket would be told: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -147,7 +147,7 @@ func (s *Store) load() error {
 func (s *Store) topics(prefix string) ([]*Topic, error) {
 	upper := []byte(prefix)
 	upper[len(upper)-1]++
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte(prefix), UpperBound: upper})
+	it, err := s.rows(&pebble.IterOptions{LowerBound: []byte(prefix), UpperBound: upper})
 	if err != nil {
 		return nil, fmt.Errorf("reading topics: %w", err)
 	}
@@ -163,6 +163,15 @@ func (s *Store) topics(prefix string) ([]*Topic, error) {
 		return nil, fmt.Errorf("reading topics: %w", err)
 	}
 	return out, nil
+}
+
+// rows iterates over rows that are durable, while s.mu is held. Pebble also shows what a failed commit did not bring to
+// disk: a restart would not know of it.
+func (s *Store) rows(o *pebble.IterOptions) (*pebble.Iterator, error) {
+	if err := s.guard.Err(); err != nil {
+		return nil, err
+	}
+	return s.db.NewIter(o)
 }
 
 func (s *Store) get(key []byte, into any) (bool, error) {

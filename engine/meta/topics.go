@@ -134,7 +134,8 @@ func (s *Store) DeleteTopic(name string) (*Topic, error) {
 }
 
 // Deleted returns deleted topics whose data was not cleared yet (see Cleared). It waits for a change in progress: Pebble
-// shows rows before they are durable, and data of a topic that a crash would bring back must not be cleared.
+// shows rows before they are durable, and data of a topic that a crash would bring back must not be cleared. So it fails
+// once the metadata did.
 func (s *Store) Deleted() ([]*Topic, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
