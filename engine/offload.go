@@ -223,6 +223,11 @@ func (s *tierSegment) ReadRun(i int) (io.ReadCloser, error) {
 	if len(bs) == 0 {
 		return nil, fmt.Errorf("run of stream %d in segment %x is not in the index: %w", run.Stream, s.Segment.ID, ErrStorage)
 	}
+	for i := 1; i < len(bs); i++ {
+		if bs[i].Pos < bs[i-1].Pos+int64(bs[i-1].Len) {
+			return nil, fmt.Errorf("run of stream %d in segment %x overlaps itself at offset %d: the index is damaged: %w", run.Stream, s.Segment.ID, bs[i].Base, ErrStorage)
+		}
+	}
 	return &runReader{e: s.e, segment: s.Segment.ID, left: bs}, nil
 }
 
