@@ -3,10 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os/exec"
 	"slices"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper/cli/drill"
 	"github.com/streamkeeper-io/streamkeeper/test/kafka"
+	"github.com/streamkeeper-io/streamkeeper/test/workers"
 )
 
 // library is whose consumer the members of a group are.
@@ -108,7 +107,7 @@ func (l *lab) startMember(ctx context.Context, s *scenario, id string) (member, 
 	if err != nil {
 		return member{}, err
 	}
-	return member{set: w.set, stop: w.stop, kill: w.stop}, nil
+	return member{set: w.Set, stop: w.Stop, kill: w.Stop}, nil
 }
 
 // command is a consumer of another library than ours: kcat, or Kafka's own console consumer.
@@ -131,32 +130,19 @@ func (l *lab) command(ctx context.Context, s *scenario, id string) *exec.Cmd {
 	return exec.CommandContext(ctx, "kcat", append(args, "-G", s.name, s.name)...)
 }
 
-// drillWorker is a worker of the drills, in this process.
-type drillWorker struct {
-	in   *io.PipeWriter
-	stop func()
-}
-
-func (w *drillWorker) set(b drill.Behaviour) { _ = json.NewEncoder(w.in).Encode(b) }
-
-func (l *lab) worker(ctx context.Context, spec drill.Spec) (*drillWorker, error) {
-	in, out := io.Pipe()
-	l.wg.Go(func() {
-		if err := drill.Work(ctx, in, io.Discard); err != nil && ctx.Err() == nil {
-			logf("%s ended: %v", spec.ClientID, err)
-		}
-		_ = in.Close()
-	})
-	w := &drillWorker{in: out, stop: func() { _ = out.Close() }}
-	l.end = append(l.end, w.stop)
-	return w, json.NewEncoder(out).Encode(spec)
+func (l *lab) worker(ctx context.Context, spec drill.Spec) (*workers.Worker, error) {
+	w, err := workers.Start(ctx, &l.wg, spec, func(err error) { logf("%s ended: %v", spec.ClientID, err) })
+	if err == nil {
+		l.end = append(l.end, w.Stop)
+	}
+	return w, err
 }
 
 // produce starts the traffic of all topics, or changes it.
 func (l *lab) produce(ctx context.Context) error {
 	b := drill.Behaviour{Streams: maps.Clone(l.streams)}
 	if l.source != nil {
-		l.source.set(b)
+		l.source.Set(b)
 		return nil
 	}
 	var err error

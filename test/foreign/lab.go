@@ -13,6 +13,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper/cli/drill"
 	"github.com/streamkeeper-io/streamkeeper/test/kafka"
+	"github.com/streamkeeper-io/streamkeeper/test/workers"
 )
 
 const brokerHeap = "384m"
@@ -35,7 +36,7 @@ type lab struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	work    map[string]*workload // by scenario
-	source  *drillWorker         // produces to every topic
+	source  *workers.Worker      // produces to every topic
 	streams map[string]drill.Stream
 
 	wg  sync.WaitGroup
