@@ -1,9 +1,11 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -142,6 +144,10 @@ func (t *tracker) inventory(s *snapshot, now time.Time) streamkeeper.Inventory {
 		Cluster: streamkeeper.ClusterInfo{Name: t.cluster, ID: s.clusterID, Kind: t.kind},
 		Source:  "kafka", At: now, Facts: t.clusterFacts(),
 	}
+	for id, b := range s.told {
+		inv.Brokers = append(inv.Brokers, streamkeeper.BrokerInfo{ID: id, Address: b.address, Rack: b.rack})
+	}
+	slices.SortFunc(inv.Brokers, func(a, b streamkeeper.BrokerInfo) int { return cmp.Compare(a.ID, b.ID) })
 	for _, id := range sortedKeys(t.brokers) {
 		b := t.brokers[id]
 		inv.Brokers = append(inv.Brokers, streamkeeper.BrokerInfo{ID: id, Address: b.state.address, Rack: b.state.rack})
@@ -150,6 +156,10 @@ func (t *tracker) inventory(s *snapshot, now time.Time) streamkeeper.Inventory {
 		topic := t.topics[name]
 		info := streamkeeper.TopicInfo{Name: name, Partitions: int32(len(topic.parts)), Internal: topic.internal, Configs: topic.configs}
 		for _, p := range topic.parts {
+			if p.leader == leaderUnknown {
+				info.Leaders = nil
+				break
+			}
 			info.Leaders = append(info.Leaders, p.leader)
 		}
 		inv.Topics = append(inv.Topics, info)

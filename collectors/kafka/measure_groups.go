@@ -31,7 +31,10 @@ func (t *tracker) measureGroups(r *round) {
 			m.offsets()
 			m.partitions(most)
 		}
-		if g.described && g.committed {
+		switch {
+		case g.described && g.committed && g.nameless:
+			m.counted()
+		case g.described && g.committed:
 			m.sharing()
 		}
 		m.facts()
@@ -51,8 +54,10 @@ func (m meter) add(name string, v float64) { m.r.add("streamkeeper_group_"+name,
 // membership needs the group's description.
 func (m meter) membership() {
 	g := m.g
-	m.add("members", float64(len(g.members)))
-	m.add("stable", truth(g.state.state == "Stable"))
+	m.add("members", float64(g.size))
+	if g.state.state != "" {
+		m.add("stable", truth(g.state.state == "Stable"))
+	}
 	empty := 0.0
 	if !g.empty.IsZero() {
 		empty = m.at.Sub(g.empty).Seconds()

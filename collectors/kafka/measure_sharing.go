@@ -7,6 +7,72 @@ import (
 	"time"
 )
 
+// counted adds how the work spreads over members that are only counted, where it follows from numbers: every assignor
+// spreads the partitions of one topic evenly. Of several topics, or of partitions without work, nothing follows.
+func (m meter) counted() {
+	topics := m.g.topics()
+	if m.g.size == 0 || len(topics) != 1 || m.t.topics[topics[0]] == nil {
+		return
+	}
+	parts := len(m.t.topics[topics[0]].parts)
+	m.countedFreezes(parts)
+	if len(m.g.parts) < parts {
+		return
+	}
+	for _, p := range m.g.parts {
+		if !m.t.busy(p, m.at) {
+			return
+		}
+	}
+	busy := min(m.g.size, parts)
+	m.add("busy_members", float64(busy))
+	m.add("idle_members", float64(m.g.size-busy))
+	m.add("partitions_per_busy_member_max", float64((parts+busy-1)/busy))
+}
+
+// countedFreezes adds the two shapes of standing still, where numbers tell them. Who has two partitions at least has
+// another one besides the one that stands still alone. As many as one member has, which stopped together while all
+// others go on, are one member's. Of anything else the shape is not known.
+func (m meter) countedFreezes(parts int) {
+	first, last, frozen, going := time.Time{}, time.Time{}, 0, 0
+	stuck, lag := share{}, int64(0)
+	for _, p := range m.g.parts {
+		n := p.lag(p.part.start)
+		lag += n
+		switch {
+		case !p.fresh:
+			return
+		case p.frozenFor(m.at) >= frozenLong:
+			frozen++
+			stuck.lag, stuck.lags = stuck.lag+n, append(stuck.lags, n)
+			if first.IsZero() || p.frozen.Before(first) {
+				first = p.frozen
+			}
+			last = later(last, p.frozen)
+		case !p.moved.IsZero() && m.at.Sub(p.moved) < movingWindow(m.t.every):
+			going++
+		}
+	}
+	least, most := parts/m.g.size, (parts+m.g.size-1)/m.g.size
+	apart := last.Sub(first) > max(3*m.t.every, m.g.usuallyBy(m.t.every))
+	switch {
+	case frozen == 0:
+		m.add("frozen_alone", 0)
+		m.add("frozen_members", 0)
+	case least < 2 || frozen+going < parts:
+	case frozen == 1:
+		m.add("frozen_alone", 1)
+		m.add("frozen_members", 0)
+	case m.g.size > 1 && frozen >= least && frozen <= most && !apart:
+		m.add("frozen_alone", 0)
+		m.add("frozen_members", 1)
+		if lag > 0 && 2*stuck.lag > lag {
+			m.add("top_member_lag_share", float64(stuck.lag)/float64(lag))
+			m.add("top_member_partitions", float64(stuck.loaded()))
+		}
+	}
+}
+
 // share is what one member has of a group's work.
 type share struct {
 	assigned, busy int
@@ -125,8 +191,19 @@ func (m meter) facts() {
 }
 
 func (t *tracker) groupFacts(g *groupTrack, at time.Time) map[string]bool {
-	facts := map[string]bool{"owner_changed": !g.ownerChanged.IsZero() && at.Sub(g.ownerChanged) <= ownerFactFor}
+	facts := map[string]bool{}
+	if !t.exported {
+		facts["owner_changed"] = !g.ownerChanged.IsZero() && at.Sub(g.ownerChanged) <= ownerFactFor
+	}
 	if !g.described {
+		return facts
+	}
+	if g.nameless {
+		if parts := len(g.everyPartition()); g.size > 0 && parts > g.size {
+			facts["multi_parts"] = true
+		} else if g.size > 0 && parts > 0 && len(g.topics()) == 1 {
+			facts["multi_parts"] = false
+		}
 		return facts
 	}
 	facts["classic"], facts["kip848"] = !g.state.kip848, g.state.kip848

@@ -1,9 +1,15 @@
 package kafka
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // unset marks an offset that is not known.
 const unset int64 = -1
+
+// leaderUnknown is a leader that nobody told, which is different from a partition that has none.
+const leaderUnknown int32 = math.MaxInt32
 
 // snapshot is what one round read. Missing entries were not read, which is different from not existing:
 // the flags say which lists are whole.
@@ -22,6 +28,9 @@ type snapshot struct {
 	configs    map[string]map[string]string // by topic; nil when not read in this round
 	held       map[partition]openTxn        // at the stable offsets that stand still
 	errors     []error
+
+	exported bool                  // read from what exporters tell of the cluster
+	told     map[int32]brokerState // the brokers that they name; whether one answers they do not tell
 }
 
 type brokerState struct {
@@ -37,7 +46,7 @@ type topicState struct {
 
 // partState is a partition; offsets are unset when they could not be read.
 type partState struct {
-	leader           int32   // -1: none
+	leader           int32   // -1: none; leaderUnknown: nobody told
 	replicas         []int32 // the nodes that should hold it
 	isr              []int32 // and those that do
 	start, lso, head int64
@@ -49,6 +58,8 @@ type groupState struct {
 	assignor      string
 	described     bool // state and members are known
 	members       []memberState
+	nameless      bool // members are only counted
+	count         int  // and so many they are
 	committed     map[partition]int64
 	committedRead bool // committed is whole
 }

@@ -34,8 +34,11 @@ type tracker struct {
 	topics   map[string]*topicTrack
 	groups   map[string]*groupTrack
 	brokers  map[int32]*brokerTrack
-	metadata bool            // was read in this round
-	tiered   map[string]bool // topics with remote storage, nil when configs were never read
+	metadata bool // was read in this round
+
+	exported    bool            // this round was read from exporters
+	brokersTold int             // how many brokers they named
+	tiered      map[string]bool // topics with remote storage, nil when configs were never read
 }
 
 // round is what one round found out.
@@ -55,9 +58,10 @@ func newTracker(o Options) *tracker {
 // absorb takes a snapshot into what is remembered and returns the events it shows.
 func (t *tracker) absorb(s *snapshot) *round {
 	r := &round{at: s.at}
-	if t.started.IsZero() && s.brokers != nil {
+	if t.started.IsZero() && (s.brokers != nil || s.exported) {
 		t.started = s.at
 	}
+	t.exported, t.brokersTold = s.exported, len(s.told)
 	usual := t.every
 	if !t.last.IsZero() {
 		t.every = s.at.Sub(t.last)
@@ -80,7 +84,7 @@ func (t *tracker) absorb(s *snapshot) *round {
 // cover moves the watermark: only a whole round has told everything, and after a long silence what
 // happened within it can no longer be dated. usual is the interval up to this round.
 func (t *tracker) cover(s *snapshot, usual time.Duration) {
-	whole := s.brokers != nil && s.topicsRead && s.groupsRead && 10*s.heads >= 9*s.asked
+	whole := (s.brokers != nil || s.exported) && s.topicsRead && s.groupsRead && 10*s.heads >= 9*s.asked
 	for _, g := range s.groups {
 		whole = whole && g.described && g.committedRead
 	}
@@ -133,9 +137,12 @@ func (t *tracker) clusterFacts() map[string]bool {
 		}
 	}
 	for _, g := range t.groups {
-		if g.described && len(g.members) > 0 {
+		if g.described && g.size > 0 {
 			consuming++
 		}
+	}
+	if t.exported {
+		live, facts["members_unnamed"] = t.brokersTold, true
 	}
 	if live > 0 {
 		facts["multi_broker"] = live > 1

@@ -18,9 +18,11 @@ type groupTrack struct {
 	described bool // in this round
 	committed bool // in this round
 
-	parts   map[partition]*groupPart
-	members map[string]*memberTrack // by member id
-	gaps    gapRing
+	parts    map[partition]*groupPart
+	members  map[string]*memberTrack // by member id
+	size     int                     // how many members it has
+	nameless bool                    // they are only counted
+	gaps     gapRing
 
 	committedTotal, producedTotal float64
 	lastCommit                    time.Time // when any committed offset was last seen to move
@@ -93,7 +95,10 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 			p.fresh = false
 		}
 	}
-	if g.described {
+	switch {
+	case g.described && state.nameless:
+		t.absorbCount(g, state.count, r)
+	case g.described:
 		t.absorbMembers(g, state.members, r)
 		t.absorbOwners(g, r)
 	}
@@ -273,15 +278,15 @@ func (t *tracker) jumpAttrs(g *groupTrack, where partition, gp *groupPart, s ste
 		attrs["rate"] = rate
 	}
 	if g.described {
-		attrs["members"] = float64(len(g.members))
+		attrs["members"] = float64(g.size)
 	}
 	return attrs
 }
 
 // idle reports whether the group had no members in the last round and has none in this: only then was
-// a commit not made by one. Members are absorbed after offsets, so g.members is the last round's.
+// a commit not made by one. Members are absorbed after offsets, so g.size is the last round's.
 func (g *groupTrack) idle() bool {
-	return g.described && len(g.members) == 0 && len(g.state.members) == 0
+	return g.described && g.size == 0 && len(g.state.members) == 0 && g.state.count == 0
 }
 
 // settleBehind keeps since when the group has had something to commit.

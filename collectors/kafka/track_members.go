@@ -36,18 +36,43 @@ func (t *tracker) absorbMembers(g *groupTrack, members []memberState, r *round) 
 	if known {
 		t.tellMembers(g, now, keys, r)
 	}
+	t.resize(g, len(now), known, r)
+	g.members, g.nameless = now, false
+	t.watchFrozenMembers(g, r.at)
+}
+
+// resize keeps how many members the group has, and since when it has none; known says that it was watched before.
+func (t *tracker) resize(g *groupTrack, size int, known bool, r *round) {
 	switch {
-	case len(now) > 0:
+	case size > 0:
 		g.empty, g.memberSeen = time.Time{}, r.at
 	case g.empty.IsZero():
 		g.empty = r.at
-		if known && len(g.members) > 0 {
+		if known && g.size > 0 {
 			t.tell(r, r.at, "group_became_empty", t.entity(streamkeeper.KindGroup, g.name), g.name+" has no members left",
 				map[string]any{"group": g.name})
 		}
 	}
-	g.members = now
-	t.watchFrozenMembers(g, r.at)
+	g.size = size
+}
+
+// absorbCount takes members that are only counted: a number that fell is a loss and one that rose a new member, and who
+// it was is not known. One that was replaced between two rounds is not seen.
+func (t *tracker) absorbCount(g *groupTrack, count int, r *round) {
+	known, entity := g.nameless, t.entity(streamkeeper.KindGroup, g.name)
+	attrs := map[string]any{"group": g.name, "members": float64(count)}
+	switch change := count - g.size; {
+	case !known:
+	case change < 0:
+		for range min(-change, maxLosses) {
+			g.lose(r.at)
+		}
+		t.tell(r, r.at, "member_gone", entity, fmt.Sprintf("%s has %d members instead of %d", g.name, count, g.size), attrs)
+	case change > 0:
+		t.tell(r, r.at, "member_seen", entity, fmt.Sprintf("%s has %d members instead of %d", g.name, count, g.size), attrs)
+	}
+	t.resize(g, count, known, r)
+	g.nameless = true
 }
 
 // identityOf is what a member keeps as long as it is the same member.

@@ -173,11 +173,13 @@ func (t *tracker) measureTopics(r *round) {
 		}
 		r.add("streamkeeper_topic_partitions", topic.labels, float64(len(topic.parts)))
 		var sum, fresh, ever, offline int64
+		led := true
 		var stuck time.Duration
 		for _, p := range topic.parts {
 			if p.offline {
 				offline++
 			}
+			led = led && p.leader != leaderUnknown
 			if p.head == unset {
 				continue
 			}
@@ -190,10 +192,14 @@ func (t *tracker) measureTopics(r *round) {
 				stuck = max(stuck, r.at.Sub(p.lsoFrozen))
 			}
 		}
-		r.add("streamkeeper_topic_offline_partitions", topic.labels, float64(offline))
+		if led {
+			r.add("streamkeeper_topic_offline_partitions", topic.labels, float64(offline))
+		}
 		if all := int64(len(topic.parts)); ever == all && 10*fresh >= 9*all {
 			r.add("streamkeeper_topic_end_offset", topic.labels, float64(sum))
-			r.add("streamkeeper_topic_stable_offset_stuck_seconds", topic.labels, stuck.Seconds())
+			if !t.exported {
+				r.add("streamkeeper_topic_stable_offset_stuck_seconds", topic.labels, stuck.Seconds())
+			}
 		}
 		if topic.newKnown {
 			r.add("streamkeeper_topic_newest_record_age_seconds", topic.labels, max(0, r.at.Sub(topic.newest).Seconds()))
