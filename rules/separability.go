@@ -42,7 +42,7 @@ func standardContext() map[string]streamkeeper.State {
 	} {
 		out[atom] = streamkeeper.Present
 	}
-	for _, atom := range []string{"kip848", "static", "kafka", "reads_ahead", "client_metrics", "source_probe"} {
+	for _, atom := range []string{"kip848", "static", "kafka", "reads_ahead", "client_metrics", "source_probe", "members_unnamed"} {
 		out[atom] = streamkeeper.Absent
 	}
 	return out
