@@ -26,6 +26,7 @@ type diagnoseFlags struct {
 	server, output, cluster, group, topic, failOn string
 	brokers                                       []string
 	security                                      kafka.Security
+	prometheus                                    prometheusFlags
 	recording, record                             string
 	window                                        time.Duration
 	watch                                         bool
@@ -41,13 +42,15 @@ func diagnoseCommand(p Process) *cobra.Command {
 		Long: `One-click diagnosis: the answer first, then why, then what to do.
 
 It asks a running server (--server), observes a Kafka-protocol cluster itself for a while
-(--brokers, read-only), or reads a recording (--recording). --at asks what it was at a past moment, --since
-lists the incidents of a span of time beside the answer.
+(--brokers, read-only), reads what exporters told a Prometheus (--prometheus: kminion, kafka_exporter, Redpanda, JMX;
+also in Mimir, Thanos and VictoriaMetrics), or reads a recording (--recording). --at asks what it was at a past
+moment, --since lists the incidents of a span of time beside the answer.
 
 Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 bad usage, 3 could not observe. A symptom that no
 finding explains counts like a finding: a critical one at once, others when they have lasted four ticks.`,
 		Example: `  streamkeeper diagnose
   streamkeeper diagnose --brokers kafka:9092 --for 60s
+  streamkeeper diagnose --prometheus http://prometheus:9090
   streamkeeper diagnose --since 12h                        # what happened at night?
   streamkeeper diagnose --at 2026-01-02T03:00:00Z          # and what was it then?
   streamkeeper diagnose --recording incident.txtar -o markdown`,
@@ -59,15 +62,18 @@ finding explains counts like a finding: a critical one at once, others when they
 	fl.DurationVar(&f.window, "for", 30*time.Second, "how long to observe with --brokers")
 	fl.StringVar(&f.record, "record", "", "with --brokers, keep what was seen for --recording (FILE)")
 	fl.BoolVar(&f.security.TLS.Enabled, "tls", false, "encrypt, with --brokers")
-	fl.StringVar(&f.security.TLS.CA, "tls-ca", "", "who signed the brokers' certificates (PEM FILE; the system's)")
+	fl.StringVar(&f.prometheus.url, "prometheus", "", "diagnose from what exporters told this Prometheus (URL, before /api/v1)")
+	fl.StringVar(&f.prometheus.clusterLabel, "cluster-label", "", "the label that names Kafka clusters, with --prometheus (the first known one)")
+	fl.StringVar(&f.prometheus.tenant, "tenant", "", "X-Scope-OrgID of --prometheus, for Mimir")
+	fl.StringVar(&f.security.TLS.CA, "tls-ca", "", "who signed the certificates of --brokers or --prometheus (PEM FILE; the system's)")
 	fl.StringVar(&f.security.TLS.Cert, "tls-cert", "", "our certificate (PEM FILE)")
 	fl.StringVar(&f.security.TLS.Key, "tls-key", "", "and its key (PEM FILE)")
 	fl.StringVar(&f.security.SASL.Mechanism, "sasl", "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
-	fl.StringVar(&f.security.SASL.User, "user", "", "with --sasl")
-	fl.StringVar(&f.security.SASL.PasswordFile, "password-file", "", "with --sasl PLAIN and SCRAM (FILE)")
-	fl.StringVar(&f.security.SASL.TokenFile, "token-file", "", "with --sasl OAUTHBEARER (FILE)")
+	fl.StringVar(&f.security.SASL.User, "user", "", "with --sasl, or of --prometheus")
+	fl.StringVar(&f.security.SASL.PasswordFile, "password-file", "", "with --sasl PLAIN and SCRAM, or of --prometheus (FILE)")
+	fl.StringVar(&f.security.SASL.TokenFile, "token-file", "", "with --sasl OAUTHBEARER, or of --prometheus (FILE)")
 	fl.StringVar(&f.recording, "recording", "", "diagnose a recorded incident (FILE)")
-	fl.Var(&f.at, "at", "a past moment to diagnose, of --server or --recording: RFC 3339, or how long ago (90m)")
+	fl.Var(&f.at, "at", "a past moment to diagnose, of --server, --prometheus or --recording: RFC 3339, or how long ago (90m)")
 	fl.Var(&f.since, "since", "list the server's incidents since then: RFC 3339, or how long ago (12h)")
 	fl.StringVarP(&f.output, "output", "o", "text", "text, json or markdown")
 	fl.StringVar(&f.cluster, "cluster", "", "only this cluster")
@@ -75,8 +81,9 @@ finding explains counts like a finding: a critical one at once, others when they
 	fl.StringVar(&f.topic, "topic", "", "only this topic")
 	fl.StringVar(&f.failOn, "fail-on", "warning", "exit 1 at or above this severity: info, warning, critical or never")
 	fl.BoolVar(&f.watch, "watch", false, "go on and print every change (with --server)")
-	fl.StringArrayVar(&f.rules, "rules", nil, "folder with more rules (repeatable; with --brokers, --recording and --at)")
-	c.MarkFlagsMutuallyExclusive("brokers", "recording", "watch")
+	fl.StringArrayVar(&f.rules, "rules", nil, "folder with more rules (repeatable; with --brokers, --prometheus, --recording and --at)")
+	c.MarkFlagsMutuallyExclusive("brokers", "prometheus", "recording", "watch")
+	c.MarkFlagsMutuallyExclusive("prometheus", "since")
 	for _, alone := range []string{"brokers", "watch"} {
 		c.MarkFlagsMutuallyExclusive(alone, "at")
 		c.MarkFlagsMutuallyExclusive(alone, "since")
@@ -93,6 +100,12 @@ func (f diagnoseFlags) check() error {
 		return fmt.Errorf("--fail-on %q: want info, warning, critical or never", f.failOn)
 	}
 	var wrong error
+	if f.prometheus.url != "" {
+		return nil
+	}
+	if f.prometheus != (prometheusFlags{}) {
+		wrong = errors.Join(wrong, errors.New("--cluster-label and --tenant are for --prometheus"))
+	}
 	f.security.Validate(func(key, format string, args ...any) {
 		wrong = errors.Join(wrong, fmt.Errorf(key+": "+format, args...))
 	})
@@ -134,6 +147,8 @@ func observe(ctx context.Context, p Process, f diagnoseFlags) ([]streamkeeper.Re
 	switch {
 	case len(f.brokers) > 0:
 		return observeBrokers(ctx, p, f)
+	case f.prometheus.url != "":
+		return observePrometheus(ctx, p, f)
 	case f.recording != "":
 		return observeRecording(ctx, p, f)
 	case !f.at.at.IsZero():
