@@ -100,8 +100,11 @@ func (f diagnoseFlags) check() error {
 		return fmt.Errorf("--fail-on %q: want info, warning, critical or never", f.failOn)
 	}
 	var wrong error
+	if len(f.brokers) == 0 && f.record != "" {
+		wrong = errors.Join(wrong, errors.New("--record is for --brokers; `streamkeeper record` saves what a server saw"))
+	}
 	if f.prometheus.url != "" {
-		return nil
+		return wrong
 	}
 	if f.prometheus != (prometheusFlags{}) {
 		wrong = errors.Join(wrong, errors.New("--cluster-label and --tenant are for --prometheus"))
@@ -111,9 +114,6 @@ func (f diagnoseFlags) check() error {
 	})
 	if len(f.brokers) == 0 && f.security != (kafka.Security{}) {
 		wrong = errors.Join(wrong, errors.New("--tls and --sasl are for --brokers; clusters of a server have theirs in its config"))
-	}
-	if len(f.brokers) == 0 && f.record != "" {
-		wrong = errors.Join(wrong, errors.New("--record is for --brokers; `streamkeeper record` saves what a server saw"))
 	}
 	return wrong
 }
