@@ -84,7 +84,7 @@ func (l *lab) raiseGroup(ctx context.Context, name string, f *fault) error {
 	for i := range f.members {
 		w, err := l.worker(drill.Spec{
 			Role: drill.RoleConsumer, Brokers: []string{l.server.Kafka}, Topics: []string{name}, Group: name, ClientID: fmt.Sprintf("%s-%d", name, i),
-			SessionSeconds: 8, PollSeconds: 300, MaxPollRecords: 500, Start: drill.Behaviour{RecordMillis: f.recordMillis},
+			SessionSeconds: 8, PollSeconds: 300, MaxPollRecords: 50, Start: drill.Behaviour{RecordMillis: f.recordMillis},
 		})
 		if err != nil {
 			return err
