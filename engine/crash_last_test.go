@@ -10,6 +10,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/streamkeeper-io/streamkeeper/engine/enginetest"
+	"github.com/streamkeeper-io/streamkeeper/engine/tier"
 )
 
 // lastLook lets everything come to rest in the store. The bucket must then hold exactly what the journal calls live, and
@@ -24,8 +25,14 @@ func (c *crash) lastLook() error {
 	if c.rng.IntN(2) == 0 {
 		return nil
 	}
-	c.fs = enginetest.NewFS()
-	if _, err := engine.Restore(context.Background(), c.options(), engine.RestoreOptions{}); err != nil {
+	if err := c.loseDisk(); err != nil {
+		return err
+	}
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	if _, err := engine.Restore(context.Background(), c.options(store), engine.RestoreOptions{}); err != nil {
 		return fmt.Errorf("restoring from the bucket: %w", err)
 	}
 	if c.rng.IntN(2) == 0 { // what was restored is on disk
@@ -49,12 +56,24 @@ func (c *crash) lastLook() error {
 	return nil
 }
 
+// loseDisk leaves the bucket alone.
+func (c *crash) loseDisk() error {
+	if c.objects == nil {
+		return c.fs.RemoveAll(dataDir)
+	}
+	c.fs = enginetest.NewFS()
+	return nil
+}
+
 // settle opens an engine that rewrites nothing and waits until all records are in the store, the bucket says so, and
 // nothing waits for its deletion.
 func (c *crash) settle() error {
-	o := c.options()
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	o := c.options(store)
 	o.Tier.RewriteEvery, o.Tier.CompactEvery = time.Hour, time.Hour
-	var err error
 	if c.e, err = engine.Open(context.Background(), o); err != nil {
 		return err
 	}
@@ -99,7 +118,11 @@ func (c *crash) cold() (missing []string) {
 
 // checkBucket compares the bucket with the journal.
 func (c *crash) checkBucket() error {
-	x, err := engine.OpenOffline(c.options())
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	x, err := engine.OpenOffline(c.options(store))
 	if err != nil {
 		return err
 	}
@@ -111,9 +134,22 @@ func (c *crash) checkBucket() error {
 	if err != nil || v.ProblemCount > 0 {
 		return fmt.Errorf("verify found %v, %v", v.Problems, err)
 	}
-	if there := c.objects.Names("objects/"); !slices.Equal(live, there) {
+	there, err := names(store)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(live, there) {
 		return fmt.Errorf("the bucket is not what the journal says: %s", cmp.Diff(live, there))
 	}
 	c.tally.count("work", "objects live at the end", len(live))
 	return nil
+}
+
+// names are the data objects of a bucket.
+func names(store tier.Objects) (all []string, err error) {
+	err = store.(tier.Lister).List(context.Background(), "objects/", func(name string, _ int64) error {
+		all = append(all, name)
+		return nil
+	})
+	return all, err
 }

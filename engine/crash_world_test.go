@@ -13,6 +13,7 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/engine"
 	"github.com/streamkeeper-io/streamkeeper/engine/enginetest"
 	"github.com/streamkeeper-io/streamkeeper/engine/tier"
+	"github.com/streamkeeper-io/streamkeeper/engine/tier/objectstore"
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/tiertest"
 )
 
@@ -21,7 +22,7 @@ type crash struct {
 	seed    uint64
 	rng     *rand.Rand
 	fs      *enginetest.FS
-	objects *tiertest.Store
+	objects *tiertest.Store // nil: the bucket is a folder of fs, and loses power with it
 	clock   *jumpingClock
 	check   *enginetest.Checker
 	keyed   *enginetest.Keyed
@@ -53,6 +54,9 @@ func newCrash(seed uint64, swallow string) *crash {
 		check: enginetest.NewChecker(), pids: map[int64]bool{}, sites: map[string]int{}, tally: &tally{},
 	}
 	c.fs.Swallow, c.flush = swallow, engine.FlushFsync
+	if c.rng.IntN(3) == 0 || strings.HasPrefix(swallow, enginetest.Bucket) {
+		c.objects = nil
+	}
 	c.txns, c.keyed = enginetest.NewTransactions(c.check), enginetest.NewKeyed(c.check)
 	return c
 }
@@ -70,10 +74,20 @@ func (*jumpingClock) NewTimer(d time.Duration) (<-chan time.Time, func()) {
 // leap lets so much time pass that what no PUT can resurrect any more may be deleted.
 func (c *crash) leap() { c.clock.ahead.Add(int64(50 * time.Second)) }
 
-func (c *crash) options() engine.Options {
+const dataDir = "data"
+
+// store is the object store as the next engine sees it.
+func (c *crash) store() (tier.Objects, error) {
+	if c.objects != nil {
+		return enginetest.NewStore(c.objects, c.fs), nil
+	}
+	return objectstore.OpenFile(c.fs, enginetest.Bucket)
+}
+
+func (c *crash) options(store tier.Objects) engine.Options {
 	c.stopped = &atomic.Bool{}
 	return engine.Options{
-		Dir: "data", FS: c.fs, Observer: alarms{c, c.fs, c.stopped}, Store: enginetest.NewStore(c.objects, c.fs), CacheBytes: 1, Clock: c.clock,
+		Dir: dataDir, FS: c.fs, Observer: alarms{c, c.fs, c.stopped}, Store: store, CacheBytes: 1, Clock: c.clock,
 		Log: engine.LogOptions{SegmentBytes: 32 << 10, Flush: c.flush, FlushInterval: time.Millisecond, CheckpointBytes: 64 << 10},
 		Tier: engine.TierOptions{
 			OffloadAfter: time.Millisecond, LocalBytes: 128 << 10, HardLocalBytes: 64 << 20, SliceBytes: 4 << 10, PoolBytes: 64 << 10,
@@ -304,7 +318,11 @@ func (c *crash) open() (err error) {
 			err = fmt.Errorf("opening: panic: %v", r)
 		}
 	}()
-	c.e, err = engine.Open(context.Background(), c.options())
+	store, err := c.store()
+	if err != nil {
+		return err
+	}
+	c.e, err = engine.Open(context.Background(), c.options(store))
 	return err
 }
 

@@ -41,8 +41,17 @@ func wrap(m *vfs.MemFS, swallow string) *FS {
 	return &FS{MemFS: m, Swallow: swallow, sites: map[string]int{}, struck: map[string]int{}, lostIn: map[string]*lost{}}
 }
 
+// Bucket is the folder for a file store: its files have names without end, so that sites leave them out.
+const Bucket = "bucket"
+
 // Site names a file by its directory and kind.
 func Site(name string, dir bool) string {
+	if strings.HasPrefix(name, Bucket+"/") {
+		if dir {
+			return Bucket + "/folder/"
+		}
+		return Bucket + "/object"
+	}
 	base, parent := path.Base(name), path.Base(path.Dir(name))
 	if dir {
 		return base + "/"
@@ -93,6 +102,9 @@ func (f *FS) sync(file string) (swallow bool) {
 
 const module = "github.com/streamkeeper-io/streamkeeper/engine"
 
+// passesOn are functions whose callers are told apart.
+var passesOn = map[string]bool{"/commitlog.SyncDir": true, "/tier/objectstore.(*File).syncDir": true}
+
 // caller is the function of the engine that asks for a sync, past those that only pass it on; "pebble" when a database
 // does by itself.
 func caller() string {
@@ -104,7 +116,7 @@ func caller() string {
 		switch {
 		case strings.HasPrefix(f.Function, "github.com/cockroachdb/pebble"):
 			return "pebble"
-		case ours && !strings.HasPrefix(name, "/enginetest.") && !strings.HasPrefix(name, "/guard.") && name != "/commitlog.SyncDir":
+		case ours && !strings.HasPrefix(name, "/enginetest.") && !strings.HasPrefix(name, "/guard.") && !passesOn[name]:
 			return strings.TrimLeft(strings.ReplaceAll(name, "[...]", ""), "/.")
 		case !more:
 			return "?"

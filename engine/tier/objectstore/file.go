@@ -7,37 +7,51 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // File keeps objects as files under a directory. Put writes a temporary file,
 // syncs it and links or renames it into place, then syncs the directories, so
 // that an object is either absent or whole and durable, also after power loss.
 type File struct {
+	fs   vfs.FS
 	dir  string
 	next atomic.Uint64
+
+	mu      sync.Mutex
+	settled map[string]bool // directories whose own entry is durable
 }
 
 // tempDir holds unfinished puts; it is emptied by OpenFile.
 const tempDir = ".tmp"
 
-// OpenFile opens or creates the store in dir. Temporary files of an earlier
-// process are removed, so only one process may use a directory (the engine's
-// data directory lock and the fence object see to that).
-func OpenFile(dir string) (*File, error) {
-	tmp := filepath.Join(dir, tempDir)
-	if err := os.RemoveAll(tmp); err != nil {
+// fileCategory labels the writes in Pebble's disk statistics.
+const fileCategory vfs.DiskWriteCategory = "object-store"
+
+// OpenFile opens or creates the store in dir of a file system. Temporary files of
+// an earlier process are removed, so only one process may use a directory (the
+// engine's data directory lock and the fence object see to that).
+func OpenFile(on vfs.FS, dir string) (*File, error) {
+	dir = on.PathJoin(dir) // clean
+	f := &File{fs: on, dir: dir, settled: map[string]bool{dir: true}}
+	tmp := on.PathJoin(dir, tempDir)
+	if err := on.RemoveAll(tmp); err != nil {
 		return nil, fmt.Errorf("clearing %s: %w", tmp, err)
 	}
-	if err := os.MkdirAll(tmp, 0o755); err != nil {
+	if err := on.MkdirAll(tmp, 0o755); err != nil {
 		return nil, fmt.Errorf("creating the object store directory: %w; choose a directory this user may write, with --object-store file:///dir", err)
 	}
-	if err := syncDir(dir); err != nil {
-		return nil, fmt.Errorf("syncing the object store directory: %w", err)
+	for _, d := range []string{dir, on.PathDir(dir)} {
+		if err := f.syncDir(d); err != nil && !errors.Is(err, fs.ErrPermission) { // a parent may be closed to us
+			return nil, fmt.Errorf("syncing the object store directory: %w", err)
+		}
 	}
-	return &File{dir: dir}, nil
+	return f, nil
 }
 
 // Dir returns the store's directory, for a caller that compares devices.
@@ -47,7 +61,7 @@ func (f *File) path(name string) (string, error) {
 	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(name, tempDir+"/") || name == tempDir {
 		return "", &Error{Class: ClassOther, Err: fmt.Errorf("object name %q is not a relative path", name)}
 	}
-	return filepath.Join(f.dir, filepath.FromSlash(name)), nil
+	return f.fs.PathJoin(append([]string{f.dir}, strings.Split(name, "/")...)...), nil
 }
 
 // Put implements Objects.
@@ -56,51 +70,60 @@ func (f *File) Put(ctx context.Context, name string, body io.ReadSeeker, size in
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(f.dir, tempDir, fmt.Sprintf("%d-%d", os.Getpid(), f.next.Add(1)))
-	defer os.Remove(tmp)
-	if err := writeSynced(ctx, tmp, body, size); err != nil {
+	tmp := f.fs.PathJoin(f.dir, tempDir, fmt.Sprintf("%d-%d", os.Getpid(), f.next.Add(1)))
+	defer func() { _ = f.fs.Remove(tmp) }() // it is there only if something failed, or as a second name
+	if err := f.writeSynced(ctx, tmp, body, size); err != nil {
 		return fmt.Errorf("writing object %s: %w", name, err)
 	}
-	made, err := f.makeParents(filepath.Dir(path))
-	if err != nil {
+	dir := f.fs.PathDir(path)
+	if err := f.settle(dir); err != nil {
 		return fmt.Errorf("creating the directory of object %s: %w", name, err)
 	}
 	if o.IfAbsent {
 		// link(2) fails if the name exists: the one atomic put-if-absent POSIX has.
-		if err := os.Link(tmp, path); errors.Is(err, fs.ErrExist) {
+		if err := f.fs.Link(tmp, path); errors.Is(err, fs.ErrExist) {
 			return &Error{Class: ClassOther, Status: 0, Code: "PreconditionFailed", Err: fmt.Errorf("object %s: %w", name, ErrExists)}
 		} else if err != nil {
 			return fmt.Errorf("placing object %s: %w", name, err)
 		}
-	} else if err := os.Rename(tmp, path); err != nil {
+	} else if err := f.fs.Rename(tmp, path); err != nil {
 		return fmt.Errorf("placing object %s: %w", name, err)
 	}
-	for _, dir := range made {
-		if err := syncDir(dir); err != nil {
-			return fmt.Errorf("syncing the directory of object %s: %w", name, err)
-		}
+	if err := f.syncDir(dir); err != nil {
+		return fmt.Errorf("syncing the directory of object %s: %w", name, err)
 	}
 	return nil
 }
 
-// makeParents creates dir and returns the directories to sync, innermost first:
-// dir itself and the parents of those that were missing.
-func (f *File) makeParents(dir string) ([]string, error) {
-	sync := []string{dir}
-	for d := dir; d != f.dir; d = filepath.Dir(d) {
-		if _, err := os.Stat(d); err == nil {
-			break
-		}
-		sync = append(sync, filepath.Dir(d))
+// settle makes a directory whose entry in its parent is durable. That it exists
+// does not say so: another put may be about to sync it, or a process that died.
+func (f *File) settle(dir string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.settled[dir] {
+		return nil
 	}
-	return sync, os.MkdirAll(dir, 0o755)
+	if err := f.fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var missing []string
+	for d := dir; !f.settled[d]; d = f.fs.PathDir(d) {
+		if err := f.syncDir(f.fs.PathDir(d)); err != nil {
+			return err
+		}
+		missing = append(missing, d)
+	}
+	for _, d := range missing {
+		f.settled[d] = true
+	}
+	return nil
 }
 
-func writeSynced(ctx context.Context, path string, body io.ReadSeeker, size int64) (err error) {
+func (f *File) writeSynced(ctx context.Context, path string, body io.ReadSeeker, size int64) (err error) {
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	w, err := f.fs.Create(path, fileCategory)
 	if err != nil {
 		return err
 	}
@@ -138,7 +161,7 @@ func (f *File) Get(ctx context.Context, name string, offset, length int64) (io.R
 	if err != nil {
 		return nil, err
 	}
-	r, err := os.Open(path)
+	r, err := f.fs.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +192,7 @@ func (f *File) Head(_ context.Context, name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	info, err := os.Stat(path)
+	info, err := f.fs.Stat(path)
 	if err != nil {
 		return 0, err
 	}
@@ -182,52 +205,60 @@ func (f *File) Delete(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(path); errors.Is(err, fs.ErrNotExist) {
+	if err := f.fs.Remove(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return f.syncDir(f.fs.PathDir(path))
 }
 
 // List implements Lister.
 func (f *File) List(ctx context.Context, prefix string, fn func(name string, size int64) error) error {
-	return filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(f.dir, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(rel)
-		if d.IsDir() {
-			if name == tempDir {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasPrefix(name, prefix) {
-			return nil
-		}
-		info, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // deleted meanwhile
-		} else if err != nil {
-			return err
-		}
-		return fn(name, info.Size())
-	})
+	return f.walk(ctx, "", prefix, fn)
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// walk lists a directory by its name in the store, "" for all.
+func (f *File) walk(ctx context.Context, dir, prefix string, fn func(name string, size int64) error) error {
+	entries, err := f.fs.List(f.fs.PathJoin(append([]string{f.dir}, strings.Split(dir, "/")...)...))
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	slices.Sort(entries)
+	for _, entry := range entries {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(dir+"/"+entry, "/")
+		if name == tempDir || !strings.HasPrefix(name, prefix) && !strings.HasPrefix(prefix, name+"/") {
+			continue
+		}
+		path, err := f.path(name)
+		if err != nil {
+			return err
+		}
+		info, err := f.fs.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // deleted meanwhile
+		case err != nil:
+			return err
+		case info.IsDir():
+			if err := f.walk(ctx, name, prefix, fn); err != nil {
+				return err
+			}
+		case strings.HasPrefix(name, prefix):
+			if err := fn(name, info.Size()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *File) syncDir(dir string) error {
+	d, err := f.fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Open opens the store a URL names:
@@ -24,7 +26,7 @@ func Open(rawURL string, getenv func(string) string) (Objects, error) {
 		if u.Host != "" && u.Host != "localhost" || !filepath.IsAbs(u.Path) || u.RawQuery != "" {
 			return nil, fmt.Errorf("object store URL %q needs three slashes, an absolute directory and no parameters, as in file:///var/lib/streamkeeper/objects", rawURL)
 		}
-		return OpenFile(filepath.FromSlash(u.Path))
+		return OpenFile(vfs.Default, filepath.FromSlash(u.Path))
 	case "s3":
 		return openS3URL(u, getenv)
 	}

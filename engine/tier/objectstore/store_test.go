@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
@@ -40,7 +41,7 @@ func fakeS3(t *testing.T) string {
 // stores are all implementations; each must behave the same.
 func stores(t *testing.T) map[string]objectstore.Objects {
 	t.Helper()
-	file, err := objectstore.Open("file://"+t.TempDir()+"/objects", env())
+	file, err := objectstore.Open("file://"+t.TempDir()+"/objects/", env())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestFileStoreCleansUpAndRefusesEscapes(t *testing.T) {
 	if err := os.WriteFile(left, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := objectstore.OpenFile(dir)
+	s, err := objectstore.OpenFile(vfs.Default, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
