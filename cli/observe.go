@@ -17,6 +17,9 @@ import (
 // observeInterval is how often `diagnose --brokers` looks: short, because a person waits.
 const observeInterval = 2 * time.Second
 
+// staleAfter is when a look is too old to answer for the end of an observation.
+const staleAfter = 10 * observeInterval
+
 // observeBrokers watches a cluster through the Kafka protocol for a while, without a server, and reports what it
 // saw. It reads only. A suspect needs several looks, so the answer is as good as --for is long; what more
 // telemetry would decide is listed under "not judged".
@@ -65,10 +68,8 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 	case err != nil:
 		return nil, blind(err)
 	}
-	for _, s := range scheduler.Sources() {
-		if s.FreshSeconds == nil {
-			return nil, blind(fmt.Errorf("nothing could be read from %v in %s: %s", f.brokers, f.window, s.Error))
-		}
+	if err := seenEnough(report, scheduler.Sources()); err != nil {
+		return nil, blind(fmt.Errorf("observing %v for %s: %w", f.brokers, f.window, err))
 	}
 	if f.record != "" {
 		if err := saveObserved(ctx, places, report, began, f.record); err != nil {
@@ -76,6 +77,20 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 		}
 	}
 	return []streamkeeper.Report{report}, nil
+}
+
+// seenEnough refuses an answer that rests on nothing: nothing was ever read, or all is said to be well and the last whole
+// look is long ago. What is wrong may be said by halves; a cluster that cannot be read may not be called healthy.
+func seenEnough(r streamkeeper.Report, sources []streamkeeper.Source) error {
+	for _, s := range sources {
+		switch {
+		case s.FreshSeconds == nil:
+			return fmt.Errorf("nothing could be read: %s", s.Error)
+		case s.Error != "" && *s.FreshSeconds > staleAfter.Seconds() && r.Health.State == streamkeeper.Healthy:
+			return fmt.Errorf("the last whole look was %.0f s before the end, and nothing was wrong then: %s", *s.FreshSeconds, s.Error)
+		}
+	}
+	return nil
 }
 
 // saveObserved keeps what led to a report, for `diagnose --recording`.
