@@ -36,6 +36,7 @@ func factQueries(cluster string) []streamkeeper.Query {
 		q("source_kafka", "streamkeeper_cluster_brokers"),
 		q("source_streamkeeper", "streamkeeper_broker_up"),
 		q("source_probe", "streamkeeper_probe_records_total"),
+		q("source_spans", "streamkeeper_group_processing_records_total"),
 	}
 }
 
@@ -100,7 +101,7 @@ func (f *factSet) fresh(a streamkeeper.Answer) []streamkeeper.Point {
 
 // sources says which dialects are alive.
 func (f *factSet) sources(answers streamkeeper.Answers) {
-	for _, name := range []string{"source_kafka", "source_streamkeeper", "source_probe"} {
+	for _, name := range []string{"source_kafka", "source_streamkeeper", "source_probe", "source_spans"} {
 		state := streamkeeper.Absent
 		if slices.ContainsFunc(f.fresh(answers[name]), func(p streamkeeper.Point) bool { return p.Value > 0 }) {
 			state = streamkeeper.Present
