@@ -7,7 +7,7 @@ import (
 
 // BenchmarkRound is one round of tracking and measuring: 500 groups on 10 partitions each.
 func BenchmarkRound(b *testing.B) {
-	track := newTracker(Options{Cluster: "c", Kind: "kafka", MaxPartitions: 20_000})
+	track := newTracker(Options{Cluster: "c", Kind: "kafka", SeriesPartitions: 20_000})
 	n := int64(0)
 	play := func() {
 		n++

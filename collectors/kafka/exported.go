@@ -48,7 +48,7 @@ const freshFor = 2.5
 
 // NewExported makes a collector.
 func NewExported(o ExportedOptions) *Exported {
-	x := &Exported{o: o, track: newTracker(Options{Cluster: o.Cluster, Kind: "kafka", MaxPartitions: DefaultMaxPartitions}), told: map[string]bool{}}
+	x := &Exported{o: o, track: newTracker(Options{Cluster: o.Cluster, Kind: "kafka", SeriesPartitions: DefaultSeriesPartitions}), told: map[string]bool{}}
 	for _, d := range dialects {
 		for _, fact := range sortedKeys(d.Facts) {
 			for _, n := range d.Facts[fact] {

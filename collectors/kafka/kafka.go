@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
@@ -16,7 +18,8 @@ import (
 
 // Defaults and bounds.
 const (
-	DefaultMaxPartitions     = 10_000
+	DefaultMaxPartitions     = 200_000
+	DefaultSeriesPartitions  = 10_000
 	DefaultRequestsPerSecond = 50
 
 	dialTimeout    = 2 * time.Second
@@ -32,9 +35,11 @@ type Options struct {
 
 	Security Security
 
-	// MaxPartitions bounds the partitions whose offsets are read (those that groups read come first) and
-	// the series per partition; 0 means DefaultMaxPartitions.
+	// MaxPartitions bounds the partitions whose offsets are read (those that groups read come first); 0 means
+	// DefaultMaxPartitions.
 	MaxPartitions int
+	// SeriesPartitions bounds the partitions that have series of their own; 0 means DefaultSeriesPartitions.
+	SeriesPartitions int
 	// RequestsPerSecond bounds what the cluster is asked; 0 means DefaultRequestsPerSecond.
 	RequestsPerSecond float64
 	// Facts are context atoms of the cluster that only its owner knows (tiering); they win over what is seen.
@@ -67,6 +72,9 @@ func New(o Options) (*Collector, error) {
 	if o.MaxPartitions <= 0 {
 		o.MaxPartitions = DefaultMaxPartitions
 	}
+	if o.SeriesPartitions <= 0 {
+		o.SeriesPartitions = DefaultSeriesPartitions
+	}
 	if o.RequestsPerSecond <= 0 {
 		o.RequestsPerSecond = DefaultRequestsPerSecond
 	}
@@ -85,12 +93,24 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
 	}
-	opts = append(opts, secured...)
-	client, err := kgo.NewClient(opts...)
+	// A tenth is kept for what the client asks by itself.
+	budget := collectors.NewBudget(o.RequestsPerSecond*.9, o.Now)
+	client, err := kgo.NewClient(append(append(opts, secured...), kgo.WithHooks(unasked{budget}))...)
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
 	}
-	return &Collector{o: o, client: client, budget: collectors.NewBudget(o.RequestsPerSecond, o.Now), track: newTracker(o)}, nil
+	return &Collector{o: o, client: client, budget: budget, track: newTracker(o)}, nil
+}
+
+// unasked charges the budget for what the client asks by itself.
+type unasked struct{ budget *collectors.Budget }
+
+// OnBrokerWrite is called by the client after each request that it has written.
+func (u unasked) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	switch kmsg.Key(key) {
+	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.FindCoordinator:
+		u.budget.Spend()
+	}
 }
 
 // Close closes the connections. No round may be running.
@@ -170,7 +190,17 @@ func (t *tracker) inventory(s *snapshot, now time.Time) streamkeeper.Inventory {
 	return inv
 }
 
+// groupInfo tells of a group. What is as it was is told with the same memory: inventories are kept, and of a fleet they are
+// large. Nobody writes to them.
 func (t *tracker) groupInfo(g *groupTrack, now time.Time) streamkeeper.GroupInfo {
+	info := t.newGroupInfo(g, now)
+	if !reflect.DeepEqual(info, g.info) {
+		g.info = info
+	}
+	return g.info
+}
+
+func (t *tracker) newGroupInfo(g *groupTrack, now time.Time) streamkeeper.GroupInfo {
 	info := streamkeeper.GroupInfo{Name: g.name, Topics: g.topics(), Facts: t.groupFacts(g, now)}
 	if g.state == nil {
 		return info

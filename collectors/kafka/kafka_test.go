@@ -414,7 +414,6 @@ func TestFailedGroupIsUnknown(t *testing.T) {
 		t.Error("a coordinator that loads is fine")
 	}
 	l.want("the group could not be read", map[string]any{
-		"group_members{group=billing}":            "absent",
 		"group_lag_messages{group=billing}":       "absent",
 		"group_committed_total{group=billing}":    "absent",
 		"group_commit_age_seconds{group=billing}": "absent",

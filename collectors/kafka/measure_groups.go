@@ -16,13 +16,17 @@ const (
 
 // measureGroups adds the series of every group that was read in this round.
 func (t *tracker) measureGroups(r *round) {
-	most := t.perGroup()
+	most, many := t.perGroup(), len(t.groups) > manyGroups
 	for _, name := range slices.Sorted(maps.Keys(t.groups)) {
 		g := t.groups[name]
 		if !g.described && !g.committed {
 			continue
 		}
 		m := meter{t: t, g: g, r: r, at: r.at}
+		if m.detail(); many && r.at.Sub(g.detailed) > detailFor {
+			m.brief()
+			continue
+		}
 		m.add("watched_seconds", r.at.Sub(g.first).Seconds())
 		if g.described {
 			m.membership()
@@ -79,64 +83,76 @@ func (m meter) membership() {
 	}
 }
 
-// offsets needs the committed offsets. A group of which a tenth of the partitions could not be read has
-// none of these: a sum over the rest would be a smaller number, not an unknown one.
-func (m meter) offsets() {
-	g := m.g
-	fresh, lag, late, lateKnown := 0, int64(0), 0.0, true
-	stalled, going, growing, trended, busy := 0, 0, 0, 0, 0
-	top, unread, frozen := int64(0), int64(0), time.Duration(0)
+// work is what the committed offsets of a group show of it.
+type work struct {
+	fresh                                  int // partitions that were read
+	lag, top, unread                       int64
+	late                                   float64 // seconds; lateKnown says whether
+	lateKnown                              bool
+	stalled, going, growing, trended, busy int
+	frozen                                 time.Duration
+}
+
+func (m meter) work() work {
+	g, w := m.g, work{lateKnown: true}
 	for _, p := range g.parts {
 		if !p.fresh {
 			continue
 		}
-		fresh++
+		w.fresh++
 		n := p.lag(p.part.start)
-		lag, top, frozen = lag+n, max(top, n), max(frozen, p.frozenFor(m.at))
+		w.lag, w.top, w.frozen = w.lag+n, max(w.top, n), max(w.frozen, p.frozenFor(m.at))
 		if p.part.start != unset && !p.assumed {
-			unread += max(0, p.part.start-p.progress.committed)
+			w.unread += max(0, p.part.start-p.progress.committed)
 		}
 		seconds, ok := p.lagSeconds(m.at)
-		late, lateKnown = max(late, seconds), lateKnown && ok
+		w.late, w.lateKnown = max(w.late, seconds), w.lateKnown && ok
 		switch {
 		case m.t.stalled(g, p, m.at):
-			stalled++
+			w.stalled++
 		case !p.moved.IsZero() && m.at.Sub(p.moved) <= g.gaps.stallAfter(m.t.every):
-			going++
+			w.going++
 		}
 		if m.t.busy(p, m.at) {
-			busy++
+			w.busy++
 			if grew, ok := p.grew(m.at); ok {
-				trended++
-				growing += int(truth(grew))
+				w.trended++
+				w.growing += int(truth(grew))
 			}
 		}
 	}
-	if 10*fresh < 9*len(g.parts) {
+	return w
+}
+
+// offsets needs the committed offsets. A group of which a tenth of the partitions could not be read has
+// none of these: a sum over the rest would be a smaller number, not an unknown one.
+func (m meter) offsets() {
+	g, w := m.g, m.g.work
+	if 10*w.fresh < 9*len(g.parts) {
 		return
 	}
-	m.add("partitions", float64(len(g.everyPartition())))
+	m.add("partitions", float64(g.partitions()))
 	m.add("committed_total", g.committedTotal)
 	m.add("produced_total", g.producedTotal)
-	if fresh == 0 {
+	if w.fresh == 0 {
 		return // it has never committed: there is no position to be late from
 	}
 	m.transactions()
-	m.add("lag_messages", float64(lag))
-	m.add("busy_partitions", float64(busy))
-	m.add("stalled_partitions", float64(stalled))
-	m.add("moving_partitions", float64(going))
-	m.add("frozen_seconds", frozen.Seconds())
-	m.add("deleted_unread_messages", float64(unread))
-	if lateKnown {
-		m.add("lag_seconds", late)
+	m.add("lag_messages", float64(w.lag))
+	m.add("busy_partitions", float64(w.busy))
+	m.add("stalled_partitions", float64(w.stalled))
+	m.add("moving_partitions", float64(w.going))
+	m.add("frozen_seconds", w.frozen.Seconds())
+	m.add("deleted_unread_messages", float64(w.unread))
+	if w.lateKnown {
+		m.add("lag_seconds", w.late)
 	}
-	if lag > 0 {
-		m.add("top_partition_lag_share", float64(top)/float64(lag))
+	if w.lag > 0 {
+		m.add("top_partition_lag_share", float64(w.top)/float64(w.lag))
 	}
-	if trended > 0 {
-		m.add("growing_partitions_share", float64(growing)/float64(trended))
-	} else if busy == 0 {
+	if w.trended > 0 {
+		m.add("growing_partitions_share", float64(w.growing)/float64(w.trended))
+	} else if w.busy == 0 {
 		m.add("growing_partitions_share", 0)
 	}
 	if g.gaps.known {
@@ -233,26 +249,40 @@ func (t *tracker) busy(p *groupPart, at time.Time) bool {
 	return p.lag(p.part.start) > 0 || t.headMoves(at, p.part)
 }
 
-// everyPartition is what the group reads: by commits and by assignment.
-func (g *groupTrack) everyPartition() map[partition]bool {
-	all := make(map[partition]bool, len(g.parts))
+// partitions counts what the group reads: by commits and by assignment.
+func (g *groupTrack) partitions() int {
+	n, more := len(g.parts), map[partition]bool(nil)
+	for _, m := range g.members {
+		for _, p := range m.state.assigned {
+			if g.parts[p] != nil || more[p] {
+				continue
+			}
+			if more == nil {
+				more = map[partition]bool{}
+			}
+			more[p] = true
+		}
+	}
+	return n + len(more)
+}
+
+// topics lists what the group reads: by commits and by assignment.
+func (g *groupTrack) topics() []string {
+	var names []string
+	add := func(name string) {
+		if at, found := slices.BinarySearch(names, name); !found {
+			names = slices.Insert(names, at, name)
+		}
+	}
 	for p := range g.parts {
-		all[p] = true
+		add(p.topic)
 	}
 	for _, m := range g.members {
 		for _, p := range m.state.assigned {
-			all[p] = true
+			add(p.topic)
 		}
 	}
-	return all
-}
-
-func (g *groupTrack) topics() []string {
-	seen := map[string]bool{}
-	for p := range g.everyPartition() {
-		seen[p.topic] = true
-	}
-	return slices.Sorted(maps.Keys(seen))
+	return names
 }
 
 func later(a, b time.Time) time.Time {

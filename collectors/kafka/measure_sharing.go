@@ -199,7 +199,7 @@ func (t *tracker) groupFacts(g *groupTrack, at time.Time) map[string]bool {
 		return facts
 	}
 	if g.nameless {
-		if parts := len(g.everyPartition()); g.size > 0 && parts > g.size {
+		if parts := g.partitions(); g.size > 0 && parts > g.size {
 			facts["multi_parts"] = true
 		} else if g.size > 0 && parts > 0 && len(g.topics()) == 1 {
 			facts["multi_parts"] = false

@@ -10,7 +10,7 @@ import (
 // Of a large cluster the worst partitions of each group have series, and the group's numbers are of all of them.
 func TestWorstPartitionsHaveSeries(t *testing.T) {
 	const groups, parts = 10, 500
-	track := newTracker(Options{Cluster: "c", Kind: "kafka", MaxPartitions: 20_000})
+	track := newTracker(Options{Cluster: "c", Kind: "kafka", SeriesPartitions: 20_000})
 	play := func(n int64) map[string]float64 {
 		s := &snapshot{
 			at: at(float64(n) * 15), brokers: map[int32]brokerState{1: {}}, reachable: map[int32]bool{1: true},

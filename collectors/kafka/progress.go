@@ -36,8 +36,8 @@ type step struct {
 
 // newProgress begins to watch. What happened before is not known: a partition that is behind counts as
 // frozen from now on only.
-func newProgress(at time.Time, committed, head int64) *progress {
-	p := &progress{committed: committed, head: head, fresh: true}
+func newProgress(at time.Time, committed, head int64) progress {
+	p := progress{committed: committed, head: head, fresh: true}
 	if committed < head {
 		p.frozen = at
 	}

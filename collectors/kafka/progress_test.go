@@ -21,12 +21,12 @@ func TestFrozen(t *testing.T) {
 		{"catching up ends it", [][2]int64{{5, 9}, {5, 9}, {9, 9}, {9, 9}}, 0, true},
 		{"a rewind is a move", [][2]int64{{5, 9}, {5, 9}, {2, 9}, {2, 9}}, 10, true},
 	} {
-		var p *progress
+		var p progress
 		now := epoch
 		for i, r := range test.readings {
 			last := now
 			now = at(float64(i) * 10)
-			if p == nil {
+			if i == 0 {
 				p = newProgress(now, r[0], r[1])
 				continue
 			}

@@ -20,7 +20,8 @@ import (
 const (
 	largeCluster  = 5_000 // partitions from which on slow things are read every slowRounds
 	slowRounds    = 6
-	configsEvery  = 5 * time.Minute
+	configsEvery  = 30 * time.Second // of up to configsAtOnce topics; of more, the next ones each time
+	configsAtOnce = 500
 	maxPerRequest = 5_000 // partitions
 )
 
@@ -31,8 +32,9 @@ type readCache struct {
 	brokers   map[int32]brokerState
 	topics    map[string]*topicState // as Metadata told, offsets unset
 	newest    map[string]time.Time
-	configsAt time.Time
-	moved     bool // a leader was not where Metadata said: ask again
+	configsAt time.Time // when some were last asked for
+	configsTo string    // the last topic of them
+	moved     bool      // a leader was not where Metadata said: ask again
 }
 
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
@@ -197,10 +199,7 @@ func (c *Collector) readConfigs(ctx context.Context, s *snapshot) {
 		"cleanup.policy", "retention.ms", "retention.bytes", "segment.bytes", "segment.ms", "min.insync.replicas",
 		"max.message.bytes", "message.timestamp.type", "remote.storage.enable", "local.retention.ms", "compression.type",
 	}
-	for _, topic := range sortedKeys(s.topics) {
-		if len(req.Resources) == 500 {
-			break
-		}
+	for _, topic := range c.nextConfigs(s) {
 		r := kmsg.NewDescribeConfigsRequestResource()
 		r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, names
 		req.Resources = append(req.Resources, r)
@@ -230,6 +229,24 @@ func (c *Collector) readConfigs(ctx context.Context, s *snapshot) {
 		}
 		s.configs[r.ResourceName] = values
 	}
+}
+
+// nextConfigs lists the topics whose configurations are due: all, or those that follow the ones asked for last.
+func (c *Collector) nextConfigs(s *snapshot) []string {
+	names := sortedKeys(s.topics)
+	if len(names) <= configsAtOnce {
+		return names
+	}
+	from, found := slices.BinarySearch(names, c.cache.configsTo)
+	if found {
+		from++
+	}
+	if from >= len(names) {
+		from = 0
+	}
+	names = names[from:min(len(names), from+configsAtOnce)]
+	c.cache.configsTo = names[len(names)-1]
+	return names
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

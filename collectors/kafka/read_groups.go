@@ -20,33 +20,55 @@ const groupsPerRequest = 500
 // readGroups lists the consumer groups, describes them and reads their committed offsets.
 func (c *Collector) readGroups(ctx context.Context, s *snapshot) {
 	c.listGroups(ctx, s)
-	var classic, kip848 []string
-	for _, name := range sortedKeys(s.groups) {
-		if s.groups[name].kip848 {
-			kip848 = append(kip848, name)
-		} else {
-			classic = append(classic, name)
+	for _, names := range s.byCoordinator(func(g *groupState) bool { return !g.described && !g.kip848 }) {
+		for chunk := range slices.Chunk(names, groupsPerRequest) {
+			req := kmsg.NewPtrDescribeGroupsRequest()
+			req.Groups = chunk
+			c.coordinated(ctx, s, req, "describing groups", func(resp kmsg.Response) {
+				for _, g := range resp.(*kmsg.DescribeGroupsResponse).Groups {
+					c.describedClassic(s, g)
+				}
+			})
 		}
 	}
-	for chunk := range slices.Chunk(classic, groupsPerRequest) {
-		req := kmsg.NewPtrDescribeGroupsRequest()
-		req.Groups = chunk
-		c.sharded(ctx, s, req, "describing groups", func(resp kmsg.Response) {
-			for _, g := range resp.(*kmsg.DescribeGroupsResponse).Groups {
-				c.describedClassic(s, g)
-			}
-		})
-	}
-	for chunk := range slices.Chunk(kip848, groupsPerRequest) {
-		req := kmsg.NewPtrConsumerGroupDescribeRequest()
-		req.Groups = chunk
-		c.sharded(ctx, s, req, "describing consumer groups", func(resp kmsg.Response) {
-			for _, g := range resp.(*kmsg.ConsumerGroupDescribeResponse).Groups {
-				c.describedConsumer(s, g)
-			}
-		})
+	topics := s.topicNames()
+	for _, names := range s.byCoordinator(func(g *groupState) bool { return !g.described && g.kip848 }) {
+		for chunk := range slices.Chunk(names, groupsPerRequest) {
+			req := kmsg.NewPtrConsumerGroupDescribeRequest()
+			req.Groups = chunk
+			c.coordinated(ctx, s, req, "describing consumer groups", func(resp kmsg.Response) {
+				for _, g := range resp.(*kmsg.ConsumerGroupDescribeResponse).Groups {
+					c.describedConsumer(s, g, topics)
+				}
+			})
+		}
 	}
 	c.readCommitted(ctx, s)
+}
+
+// byCoordinator lists the groups that pass, each in one of as many lists as there are brokers: a request for groups of
+// several coordinators would be split into as many requests.
+func (s *snapshot) byCoordinator(pass func(*groupState) bool) [][]string {
+	lists := map[int32][]string{}
+	for _, name := range sortedKeys(s.groups) {
+		if g := s.groups[name]; pass(g) {
+			lists[g.coordinator] = append(lists[g.coordinator], name)
+		}
+	}
+	out := make([][]string, 0, len(lists))
+	for _, id := range sortedKeys(lists) {
+		out = append(out, lists[id])
+	}
+	return out
+}
+
+// topicNames are the topics by their ids.
+func (s *snapshot) topicNames() map[[16]byte]string {
+	names := make(map[[16]byte]string, len(s.topics))
+	for name, t := range s.topics {
+		names[t.id] = name
+	}
+	return names
 }
 
 // listGroups asks every broker for the groups it coordinates. The list is whole only when all answered.
@@ -75,20 +97,23 @@ func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
 			if collectors.Own(g.Group) {
 				continue
 			}
-			s.groups[g.Group] = &groupState{kip848: kind == "consumer", committed: map[partition]int64{}}
+			state := &groupState{coordinator: id, kip848: kind == "consumer", committed: map[partition]int64{}}
+			if g.GroupState == "Empty" { // it has no members, and a description would tell no more
+				state.state, state.described = g.GroupState, true
+			}
+			s.groups[g.Group] = state
 		}
 		return nil
 	}, s)
 	s.groupsRead = len(s.errors) == before
 }
 
-// sharded sends a request that the client splits by coordinator, one request for each broker at most.
-func (c *Collector) sharded(ctx context.Context, s *snapshot, req kmsg.Request, doing string, take func(kmsg.Response)) {
-	for range s.brokers {
-		if err := c.budget.Wait(ctx); err != nil {
-			s.errors = append(s.errors, fmt.Errorf("%s: %w", doing, err))
-			return
-		}
+// coordinated sends a request about groups of one coordinator. It goes through the client's own routing, which asks again
+// where a group has moved meanwhile, and splits it for brokers that take one group at a time.
+func (c *Collector) coordinated(ctx context.Context, s *snapshot, req kmsg.Request, doing string, take func(kmsg.Response)) {
+	if err := c.budget.Wait(ctx); err != nil {
+		s.errors = append(s.errors, fmt.Errorf("%s: %w", doing, err))
+		return
 	}
 	for _, shard := range c.client.RequestSharded(ctx, req) {
 		if shard.Err != nil {
@@ -123,23 +148,19 @@ func (c *Collector) describedClassic(s *snapshot, g kmsg.DescribeGroupsResponseG
 	}
 }
 
-func (c *Collector) describedConsumer(s *snapshot, g kmsg.ConsumerGroupDescribeResponseGroup) {
+func (c *Collector) describedConsumer(s *snapshot, g kmsg.ConsumerGroupDescribeResponseGroup, topics map[[16]byte]string) {
 	state := s.groups[g.Group]
 	if state == nil || !s.groupAnswered(g.Group, g.ErrorCode, g.State) {
 		return
 	}
 	state.state, state.assignor, state.described = g.State, g.AssignorName, true
-	names := make(map[[16]byte]string, len(s.topics))
-	for name, t := range s.topics {
-		names[t.id] = name
-	}
 	for _, m := range g.Members {
 		member := memberState{id: m.MemberID, client: m.ClientID, host: plainHost(m.ClientHost)}
 		if m.InstanceID != nil {
 			member.instance = *m.InstanceID
 		}
 		for _, t := range m.Assignment.TopicPartitions {
-			name := cmp.Or(t.Topic, names[t.TopicID])
+			name := cmp.Or(t.Topic, topics[t.TopicID])
 			for _, index := range t.Partitions {
 				member.assigned = append(member.assigned, partition{name, index})
 			}
@@ -179,27 +200,32 @@ func (s *snapshot) groupAnswered(name string, code int16, state string) bool {
 }
 
 func (c *Collector) readCommitted(ctx context.Context, s *snapshot) {
-	names := sortedKeys(s.groups)
-	for len(names) > 0 {
-		var chunk []string
-		chunk, names = c.track.affordable(names)
-		req := kmsg.NewPtrOffsetFetchRequest()
-		for _, name := range chunk {
-			g := kmsg.NewOffsetFetchRequestGroup()
-			g.Group = name
-			req.Groups = append(req.Groups, g)
+	for _, names := range s.byCoordinator(func(*groupState) bool { return true }) {
+		for len(names) > 0 {
+			var chunk []string
+			chunk, names = c.track.affordable(names)
+			c.readCommittedOf(ctx, s, chunk)
 		}
-		c.sharded(ctx, s, req, "reading committed offsets", func(resp kmsg.Response) {
-			answer := resp.(*kmsg.OffsetFetchResponse)
-			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-				s.errors = append(s.errors, fmt.Errorf("reading committed offsets: %w", err))
-				return
-			}
-			for _, g := range answer.Groups {
-				s.takeCommitted(g)
-			}
-		})
 	}
+}
+
+func (c *Collector) readCommittedOf(ctx context.Context, s *snapshot, names []string) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	for _, name := range names {
+		g := kmsg.NewOffsetFetchRequestGroup()
+		g.Group = name
+		req.Groups = append(req.Groups, g)
+	}
+	c.coordinated(ctx, s, req, "reading committed offsets", func(resp kmsg.Response) {
+		answer := resp.(*kmsg.OffsetFetchResponse)
+		if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+			s.errors = append(s.errors, fmt.Errorf("reading committed offsets: %w", err))
+			return
+		}
+		for _, g := range answer.Groups {
+			s.takeCommitted(g)
+		}
+	})
 }
 
 // rowsPerRequest bounds the committed offsets in one answer: a coordinator must not work for seconds on one of ours.

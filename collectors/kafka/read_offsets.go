@@ -40,25 +40,25 @@ type listed struct {
 // readOffsets reads stable offsets, log starts and newest timestamps, and heads last.
 func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 	wanted := c.wanted(s)
-	for where, l := range c.listOffsets(ctx, s, wanted, atHead, true) {
-		s.topics[where.topic].parts[where.index].lso = l.offset
+	slow := c.slow() || c.cache.rounds == 0
+	stable := wanted
+	if !slow {
+		stable = c.track.apart(wanted)
 	}
-	if c.slow() || c.cache.rounds == 0 {
-		for where, l := range c.listOffsets(ctx, s, wanted, atStart, false) {
-			s.topics[where.topic].parts[where.index].start = l.offset
-		}
-		c.cache.newest = newestByTopic(s, wanted, c.listOffsets(ctx, s, wanted, atNewest, false))
+	c.listOffsets(ctx, s, stable, atHead, true, func(p *partState, _ partition, l listed) { p.lso = l.offset })
+	if slow {
+		c.listOffsets(ctx, s, wanted, atStart, false, func(p *partState, _ partition, l listed) { p.start = l.offset })
+		c.cache.newest = c.readNewest(ctx, s, wanted)
 	}
 	for topic, at := range c.cache.newest {
 		if t := s.topics[topic]; t != nil {
 			t.newest = at
 		}
 	}
-	heads := c.listOffsets(ctx, s, wanted, atHead, false)
-	for where, l := range heads {
-		s.topics[where.topic].parts[where.index].head = l.offset
-	}
-	s.heads = len(heads)
+	c.listOffsets(ctx, s, wanted, atHead, false, func(p *partState, _ partition, l listed) {
+		p.head = l.offset
+		s.heads++
+	})
 	for _, p := range wanted {
 		if s.topics[p.topic].parts[p.index].leader >= 0 {
 			s.asked++
@@ -80,7 +80,11 @@ func (c *Collector) wanted(s *snapshot) []partition {
 			}
 		}
 	}
-	var out []partition
+	all := 0
+	for _, t := range s.topics {
+		all += len(t.parts)
+	}
+	out := make([]partition, 0, min(all, c.o.MaxPartitions))
 	for _, first := range []bool{true, false} {
 		for _, name := range sortedKeys(s.topics) {
 			parts := s.topics[name].parts
@@ -95,37 +99,54 @@ func (c *Collector) wanted(s *snapshot) []partition {
 	return out
 }
 
-// newestByTopic is the newest record's time per topic; a topic of which a partition did not answer has none.
-func newestByTopic(s *snapshot, wanted []partition, answers map[partition]listed) map[string]time.Time {
-	newest, missing := map[string]time.Time{}, map[string]bool{}
-	for _, p := range wanted {
-		l, ok := answers[p]
-		if !ok {
-			missing[p.topic] = true
-			continue
-		}
-		if at := time.UnixMilli(l.timestamp); l.timestamp > 0 && at.After(newest[p.topic]) {
-			newest[p.topic] = at
+// apart lists the partitions whose stable offset is to be read although it is no round for slow things: those where it
+// was not the head. It can be behind a head only while a transaction is open.
+func (t *tracker) apart(wanted []partition) []partition {
+	var out []partition
+	for _, where := range wanted {
+		if p := t.part(where); p == nil || p.lso < p.head || !p.lsoFrozen.IsZero() {
+			out = append(out, where)
 		}
 	}
-	for topic := range missing {
-		delete(newest, topic)
+	return out
+}
+
+// readNewest is the newest record's time per topic; a topic of which a partition did not answer has none.
+func (c *Collector) readNewest(ctx context.Context, s *snapshot, wanted []partition) map[string]time.Time {
+	newest, answered := map[string]time.Time{}, map[string]int{}
+	c.listOffsets(ctx, s, wanted, atNewest, false, func(_ *partState, where partition, l listed) {
+		answered[where.topic]++
+		if at := time.UnixMilli(l.timestamp); l.timestamp > 0 && at.After(newest[where.topic]) {
+			newest[where.topic] = at
+		}
+	})
+	for topic, n := range answered {
+		if n < len(s.topics[topic].parts) {
+			delete(newest, topic)
+		}
 	}
 	return newest
 }
 
-// listOffsets asks each leader for its partitions, all leaders at once. Partitions that failed are missing.
-func (c *Collector) listOffsets(ctx context.Context, s *snapshot, wanted []partition, timestamp int64, committed bool) map[partition]listed {
+// listOffsets asks each leader for its partitions, all leaders at once, and hands over each answer, one at a time.
+// Partitions that failed are not handed over.
+func (c *Collector) listOffsets(
+	ctx context.Context, s *snapshot, wanted []partition, timestamp int64, committed bool, take func(*partState, partition, listed),
+) {
 	byLeader := map[int32][]partition{}
 	for _, p := range wanted {
 		if leader := s.topics[p.topic].parts[p.index].leader; leader >= 0 {
 			byLeader[leader] = append(byLeader[leader], p)
 		}
 	}
-	out := make(map[partition]listed, len(wanted))
 	var mu sync.Mutex
 	c.each(ctx, sortedKeys(byLeader), func(id int32) error {
-		for chunk := range slices.Chunk(byLeader[id], maxPerRequest) {
+		for i, chunk := range slices.Collect(slices.Chunk(byLeader[id], maxPerRequest)) {
+			if i > 0 { // the first is paid for
+				if err := c.budget.Wait(ctx); err != nil {
+					return fmt.Errorf("listing offsets: %w", err)
+				}
+			}
 			answer, err := c.client.Broker(int(id)).RetriableRequest(ctx, listRequest(chunk, timestamp, committed))
 			if err != nil {
 				return fmt.Errorf("listing offsets: %w", err)
@@ -135,7 +156,7 @@ func (c *Collector) listOffsets(ctx context.Context, s *snapshot, wanted []parti
 				return nil // older brokers take -3 for a time before all records
 			}
 			mu.Lock()
-			err = c.takeListed(resp, out)
+			err = c.takeListed(s, resp, take)
 			mu.Unlock()
 			if err != nil {
 				return err
@@ -143,7 +164,6 @@ func (c *Collector) listOffsets(ctx context.Context, s *snapshot, wanted []parti
 		}
 		return nil
 	}, s)
-	return out
 }
 
 func listRequest(parts []partition, timestamp int64, committed bool) *kmsg.ListOffsetsRequest {
@@ -166,9 +186,10 @@ func listRequest(parts []partition, timestamp int64, committed bool) *kmsg.ListO
 	return req
 }
 
-// takeListed keeps the answers and returns the first partition's error: the others fail alike.
-func (c *Collector) takeListed(resp *kmsg.ListOffsetsResponse, out map[partition]listed) (first error) {
+// takeListed hands over the answers and returns the first partition's error: the others fail alike.
+func (c *Collector) takeListed(s *snapshot, resp *kmsg.ListOffsetsResponse, take func(*partState, partition, listed)) (first error) {
 	for _, t := range resp.Topics {
+		topic := s.topics[t.Topic]
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 				c.cache.moved = c.cache.moved || kerr.IsRetriable(err)
@@ -177,7 +198,9 @@ func (c *Collector) takeListed(resp *kmsg.ListOffsetsResponse, out map[partition
 				}
 				continue
 			}
-			out[partition{t.Topic, p.Partition}] = listed{p.Offset, p.Timestamp}
+			if topic != nil && p.Partition >= 0 && int(p.Partition) < len(topic.parts) {
+				take(&topic.parts[p.Partition], partition{t.Topic, p.Partition}, listed{p.Offset, p.Timestamp})
+			}
 		}
 	}
 	return first
@@ -212,11 +235,11 @@ func (c *Collector) backfill(ctx context.Context, now time.Time) {
 		if len(ask) == 0 || ctx.Err() != nil {
 			return
 		}
-		for p, l := range c.listOffsets(ctx, s, ask, at.UnixMilli(), false) {
+		c.listOffsets(ctx, s, ask, at.UnixMilli(), false, func(_ *partState, p partition, l listed) {
 			if l.offset >= 0 {
 				need[p].part.heads.prepend(at, l.offset)
 			}
-		}
+		})
 	}
 }
 

@@ -28,7 +28,7 @@ type scene struct {
 }
 
 func newScene(t *testing.T, partitions int) *scene {
-	s := &scene{t: t, track: newTracker(Options{Cluster: "c", Kind: "kafka", MaxPartitions: 1000}), members: map[string][]int32{}, rate: 50}
+	s := &scene{t: t, track: newTracker(Options{Cluster: "c", Kind: "kafka", SeriesPartitions: 1000}), members: map[string][]int32{}, rate: 50}
 	s.now = -5
 	for range partitions {
 		s.heads, s.commit = append(s.heads, 1000), append(s.commit, 1000)

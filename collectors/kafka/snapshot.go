@@ -53,6 +53,7 @@ type partState struct {
 }
 
 type groupState struct {
+	coordinator   int32  // who listed it
 	state         string // Kafka's word
 	kip848        bool
 	assignor      string

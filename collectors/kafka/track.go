@@ -21,7 +21,7 @@ type tracker struct {
 	cluster string
 	kind    string // embedded or kafka
 	facts   map[string]bool
-	maxPart int  // per-partition series
+	maxPart int  // partitions with series of their own
 	born    bool // the cluster began with us: what was before us did not happen
 
 	started  time.Time     // the first round that was read
@@ -50,7 +50,7 @@ type round struct {
 
 func newTracker(o Options) *tracker {
 	return &tracker{
-		cluster: o.Cluster, kind: o.Kind, facts: o.Facts, maxPart: o.MaxPartitions, born: o.FromStart,
+		cluster: o.Cluster, kind: o.Kind, facts: o.Facts, maxPart: o.SeriesPartitions, born: o.FromStart,
 		topics: map[string]*topicTrack{}, groups: map[string]*groupTrack{}, brokers: map[int32]*brokerTrack{},
 	}
 }

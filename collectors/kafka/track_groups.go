@@ -19,9 +19,10 @@ type groupTrack struct {
 	committed bool // in this round
 
 	parts    map[partition]*groupPart
-	members  map[string]*memberTrack // by member id
-	size     int                     // how many members it has
-	nameless bool                    // they are only counted
+	members  map[string]*memberTrack    // by member id
+	size     int                        // how many members it has
+	nameless bool                       // they are only counted
+	owned    map[partition]*memberTrack // by whom, while a round is absorbed
 	gaps     gapRing
 
 	committedTotal, producedTotal float64
@@ -32,13 +33,16 @@ type groupTrack struct {
 	losses                        []time.Time             // of members, within lossWindow
 	stray                         [2]time.Time            // the last two rounds in which a commit moved while there were no members
 	ownerChanged                  time.Time               // of a stalled partition
+	info                          streamkeeper.GroupInfo  // as last told
+	work                          work                    // of this round
+	detailed                      time.Time               // when it was last worth all its series
 	uncommitted                   map[partition]time.Time // since when members own a partition that the group never committed on
 	labels                        map[string]string
 }
 
 // groupPart is a group on one partition.
 type groupPart struct {
-	*progress
+	progress
 	part       *partTrack
 	headSeen   int64 // the head that producedTotal has counted up to
 	owner      string
@@ -101,6 +105,7 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 	case g.described:
 		t.absorbMembers(g, state.members, r)
 		t.absorbOwners(g, r)
+		g.owned = nil
 	}
 	if g.committed {
 		g.gaps.settle()
@@ -108,6 +113,7 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 		t.followHolds(g, r)
 		g.settleBehind(r.at)
 	}
+	state.committed = nil // what is remembered of it is in g.parts
 }
 
 // absorbOffsets advances every partition that the group has a committed offset on.
@@ -115,12 +121,20 @@ func (t *tracker) absorbOffsets(g *groupTrack, state *groupState, r *round) {
 	for _, p := range g.parts {
 		p.progress.fresh = false
 	}
-	for _, where := range slices.SortedFunc(maps.Keys(state.committed), comparePartitions) {
-		committed := state.committed[where]
-		part := t.part(where)
-		if part == nil || !part.fresh || committed < 0 {
-			continue
+	var moved []partition // in order, for what is told of them
+	for where, committed := range state.committed {
+		part, gp := t.part(where), g.parts[where]
+		switch {
+		case part == nil || !part.fresh || committed < 0:
+		case gp != nil && gp.part == part && !gp.assumed && committed == gp.progress.committed && committed <= part.head:
+			t.step(g, where, gp, committed, r)
+		default:
+			moved = append(moved, where)
 		}
+	}
+	slices.SortFunc(moved, comparePartitions)
+	for _, where := range moved {
+		committed, part := state.committed[where], t.part(where)
 		if committed > part.head { // an offset of a topic that was made anew since
 			delete(g.parts, where)
 			continue
@@ -171,7 +185,7 @@ const uncommittedFor = 40 * time.Second
 // assume gives the partitions that members own, and that the group never committed on, a position: the end of the log at
 // the time when it began to count. It is late from there at the least, whatever it has read.
 func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
-	owned := map[partition]time.Time{}
+	var owned map[partition]time.Time // most groups have none: it is made when there is one
 	for _, m := range g.members {
 		for _, where := range m.state.assigned {
 			if _, ok := state.committed[where]; ok {
@@ -180,6 +194,9 @@ func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
 			since := g.uncommitted[where]
 			if since.IsZero() {
 				since = r.at
+			}
+			if owned == nil {
+				owned = map[partition]time.Time{}
 			}
 			owned[where] = since
 		}

@@ -38,6 +38,7 @@ func (t *tracker) absorbMembers(g *groupTrack, members []memberState, r *round) 
 	}
 	t.resize(g, len(now), known, r)
 	g.members, g.nameless = now, false
+	g.owned = g.owners()
 	t.watchFrozenMembers(g, r.at)
 }
 
@@ -145,12 +146,11 @@ func (t *tracker) memberAttrs(g *groupTrack, m *memberTrack) map[string]any {
 // watchFrozenMembers counts the rounds in which a listed member did nothing though it had work: one that
 // then vanishes has expired, one that worked until it vanished has left.
 func (t *tracker) watchFrozenMembers(g *groupTrack, at time.Time) {
-	owners := g.owners()
 	for _, m := range g.members {
 		busy, frozen := 0, 0
 		for _, where := range m.state.assigned {
 			gp := g.parts[where]
-			if gp == nil || !gp.fresh || owners[where] != m || !t.headMoves(at, gp.part) {
+			if gp == nil || !gp.fresh || g.owned[where] != m || !t.headMoves(at, gp.part) {
 				continue
 			}
 			busy++
@@ -177,7 +177,7 @@ func (g *groupTrack) usuallyBy(round time.Duration) time.Duration {
 
 // owners maps each assigned partition to its member.
 func (g *groupTrack) owners() map[partition]*memberTrack {
-	owners := map[partition]*memberTrack{}
+	owners := make(map[partition]*memberTrack, len(g.parts))
 	for _, m := range g.members {
 		for _, p := range m.state.assigned {
 			owners[p] = m

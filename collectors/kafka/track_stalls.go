@@ -31,9 +31,8 @@ func (t *tracker) absorbOwners(g *groupTrack, r *round) {
 	for _, m := range g.members {
 		shared[m.key]++
 	}
-	owners := g.owners()
 	for where, gp := range g.parts {
-		m := owners[where]
+		m := g.owned[where]
 		if m == nil {
 			continue
 		}
@@ -59,14 +58,19 @@ func (t *tracker) absorbOwners(g *groupTrack, r *round) {
 // followStalls tells when a partition stalls, when the stall is over, and whether it was the partition's
 // or its owner's.
 func (t *tracker) followStalls(g *groupTrack, r *round) {
-	for _, where := range slices.SortedFunc(maps.Keys(g.parts), comparePartitions) {
+	var standing []partition
+	for where, gp := range g.parts {
+		if gp.fresh && (gp.stall != nil || t.stalled(g, gp, r.at)) {
+			standing = append(standing, where)
+		}
+	}
+	slices.SortFunc(standing, comparePartitions)
+	for _, where := range standing {
 		gp := g.parts[where]
 		switch {
-		case !gp.fresh:
 		case gp.stall == nil && t.stalled(g, gp, r.at):
 			gp.stall = &stall{offset: gp.progress.committed, began: gp.frozen}
 			t.tellStall(g, where, gp, "stall_began", r, "%s stands still on %s-%d at %d", nil)
-		case gp.stall == nil:
 		case gp.progress.committed != gp.stall.offset || gp.frozen.IsZero():
 			if gp.oldOwner != "" && r.at.Sub(gp.ownerSince) <= clearWithin+t.every {
 				t.tellStall(g, where, gp, "stall_cleared_by_new_owner", r, "a new owner of %[2]s-%[3]d lets %[1]s go on from %[4]d",

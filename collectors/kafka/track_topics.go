@@ -210,9 +210,10 @@ func (t *tracker) measureTopics(r *round) {
 // measurePartitions adds the series that exist per partition, up to the bound, topics in name order.
 func (t *tracker) measurePartitions(r *round) {
 	left := t.maxPart
+	shown := t.shownTopics(r.at)
 	for _, name := range slices.Sorted(maps.Keys(t.topics)) {
 		topic := t.topics[name]
-		if topic.internal {
+		if topic.internal || shown != nil && !shown[name] {
 			continue
 		}
 		for i, p := range topic.parts {
@@ -229,6 +230,28 @@ func (t *tracker) measurePartitions(r *round) {
 			}
 		}
 	}
+}
+
+// shownTopics are the topics whose partitions have series where there are more of them than may have: those that groups
+// read which are looked at closely. nil means all.
+func (t *tracker) shownTopics(at time.Time) map[string]bool {
+	parts := 0
+	for _, topic := range t.topics {
+		parts += len(topic.parts)
+	}
+	if parts <= t.maxPart {
+		return nil
+	}
+	shown := map[string]bool{}
+	for _, g := range t.groups {
+		if at.Sub(g.detailed) > detailFor {
+			continue
+		}
+		for _, name := range g.topics() {
+			shown[name] = true
+		}
+	}
+	return shown
 }
 
 // absorbConfigs remembers topic configurations and tells what changed.

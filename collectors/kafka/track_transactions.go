@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -120,15 +119,19 @@ func (m meter) transactions() {
 
 // followHolds tells once of each transaction that holds a group up, and again when more is known of it.
 func (t *tracker) followHolds(g *groupTrack, r *round) {
-	told := 0
-	for _, where := range slices.SortedFunc(maps.Keys(g.parts), comparePartitions) {
-		gp := g.parts[where]
-		if gp.heldFor(r.at) < heldAfter {
-			if gp.part.lsoFrozen.IsZero() {
-				gp.heldTold = ""
-			}
-			continue
+	var held []partition
+	for where, gp := range g.parts {
+		switch {
+		case gp.heldFor(r.at) >= heldAfter:
+			held = append(held, where)
+		case gp.part.lsoFrozen.IsZero():
+			gp.heldTold = ""
 		}
+	}
+	slices.SortFunc(held, comparePartitions)
+	told := 0
+	for _, where := range held {
+		gp := g.parts[where]
 		text, attrs := gp.holdAttrs(g, where)
 		if text == gp.heldTold || told == maxHeldEvery {
 			continue
