@@ -38,7 +38,7 @@ type round struct {
 const (
 	maxRounds      = 5000
 	maxInventories = 500
-	maxInventoried = 100_000 // topics, groups and members in all of them: a fleet's inventory changes each round
+	maxInventoried = 50_000 // topics, groups and members in all of them: a fleet's inventory changes each round
 )
 
 // openPlaces opens the measurements at a folder, or in a temporary one when dir is empty.

@@ -95,7 +95,11 @@ func (w *World) Learn(samples []streamkeeper.Sample) {
 			if _, err := strconv.Atoi(value); l.kind == streamkeeper.KindBroker && err != nil {
 				continue
 			}
-			c.learned[streamkeeper.Entity{Kind: l.kind, Name: value, Cluster: name}] = s.At
+			e := streamkeeper.Entity{Kind: l.kind, Name: value, Cluster: name}
+			if _, known := c.learned[e]; !known {
+				delete(c.listed, l.kind)
+			}
+			c.learned[e] = s.At
 		}
 	}
 }

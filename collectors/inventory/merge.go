@@ -26,9 +26,11 @@ func (c *cluster) refresh(maxAge time.Duration) {
 	for e, at := range c.learned {
 		if at.Before(oldest) {
 			delete(c.learned, e)
+			delete(c.listed, e.Kind)
 		}
 	}
 	if c.stale {
+		c.listed = nil
 		c.merge()
 		c.index()
 		c.stale = false

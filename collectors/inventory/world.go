@@ -30,7 +30,8 @@ type cluster struct {
 	learned map[streamkeeper.Entity]time.Time
 	facts   map[streamkeeper.Entity]map[string]streamkeeper.State
 
-	merged  streamkeeper.Inventory // of all live sources; rebuilt when stale is set
+	listed  map[streamkeeper.EntityKind][]streamkeeper.Entity // what Entities answered since the last change
+	merged  streamkeeper.Inventory                            // of all live sources; rebuilt when stale is set
 	stale   bool
 	topicOf map[string][]string // group to topics
 	groupOf map[string][]string // topic to groups
@@ -68,7 +69,15 @@ func (w *World) Entities(name string, kind streamkeeper.EntityKind) []streamkeep
 		return nil
 	}
 	c.refresh(w.maxAge)
-	return c.entities(name, kind)
+	if c.listed == nil {
+		c.listed = map[streamkeeper.EntityKind][]streamkeeper.Entity{}
+	}
+	list, ok := c.listed[kind]
+	if !ok {
+		list = c.entities(name, kind)
+		c.listed[kind] = list
+	}
+	return slices.Clone(list)
 }
 
 // Clusters lists the clusters that were ever told of, by name.
@@ -187,10 +196,15 @@ func (c *cluster) entities(name string, kind streamkeeper.EntityKind) []streamke
 
 // compareNames orders numbers as numbers (broker 2 before broker 10), all else as text.
 func compareNames(a, b string) int {
-	x, errA := strconv.Atoi(a)
-	y, errB := strconv.Atoi(b)
-	if errA == nil && errB == nil && x != y {
-		return x - y
+	if isDigit(a) && isDigit(b) { // else Atoi would make errors, of ten thousand names each time they are sorted
+		x, errA := strconv.Atoi(a)
+		y, errB := strconv.Atoi(b)
+		if errA == nil && errB == nil && x != y {
+			return x - y
+		}
 	}
 	return strings.Compare(a, b)
 }
+
+// isDigit reports whether a name begins with a digit.
+func isDigit(name string) bool { return name != "" && name[0] >= '0' && name[0] <= '9' }
