@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -20,14 +21,14 @@ import (
 // query; Read itself fails only when ctx ended or the store cannot be read at all. Points come in label order.
 //
 // Bare selectors are read from the samples themselves, so that each point carries its age; every other
-// expression is evaluated by Prometheus' engine and has a negative age.
+// expression is evaluated by Prometheus' engine and has a negative age. Points share their labels: they are for reading.
 func (s *Store) Read(ctx context.Context, at time.Time, queries []streamkeeper.Query) (streamkeeper.Answers, error) {
-	answers := make(streamkeeper.Answers, len(queries))
+	answers, shared := make(streamkeeper.Answers, len(queries)), labelSets{}
 	for _, q := range queries {
 		if err := ctx.Err(); err != nil {
 			return answers, fmt.Errorf("reading series: %w", err)
 		}
-		points, err := s.answer(ctx, at, q)
+		points, err := s.answer(ctx, at, q, shared)
 		if err != nil {
 			points = nil
 		}
@@ -36,7 +37,30 @@ func (s *Store) Read(ctx context.Context, at time.Time, queries []streamkeeper.Q
 	return answers, nil
 }
 
-func (s *Store) answer(ctx context.Context, at time.Time, q streamkeeper.Query) ([]streamkeeper.Point, error) {
+// labelSets are the label sets of one Read: what its queries find of ten thousand groups are the same ten thousand sets.
+type labelSets map[uint64]labelSet
+
+type labelSet struct {
+	labels labels.Labels
+	plain  map[string]string
+}
+
+// plain is a label set without the metric's name.
+func (s labelSets) plain(l labels.Labels) map[string]string {
+	l = l.DropReserved(func(name string) bool { return name == model.MetricNameLabel })
+	hash := l.Hash()
+	known, ok := s[hash]
+	if ok && labels.Equal(known.labels, l) {
+		return known.plain
+	}
+	plain := l.Map()
+	if !ok {
+		s[hash] = labelSet{l, plain}
+	}
+	return plain
+}
+
+func (s *Store) answer(ctx context.Context, at time.Time, q streamkeeper.Query, shared labelSets) ([]streamkeeper.Point, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTimeout)
 	defer cancel()
 	expr, err := s.parser.ParseExpr(q.Expr)
@@ -50,9 +74,9 @@ func (s *Store) answer(ctx context.Context, at time.Time, q streamkeeper.Query) 
 	case q.Kind == streamkeeper.QueryCount:
 		return s.count(ctx, at.Add(-selector.OriginalOffset), selector.LabelMatchers, q)
 	case selector != nil && selector.OriginalOffset == 0:
-		return s.latest(ctx, at, selector.LabelMatchers)
+		return s.latest(ctx, at, selector.LabelMatchers, shared)
 	default:
-		return s.evaluate(ctx, at, q.Expr)
+		return s.evaluate(ctx, at, q.Expr, shared)
 	}
 }
 
@@ -76,7 +100,7 @@ func bareSelector(expr parser.Expr) *parser.VectorSelector {
 }
 
 // latest reads the newest sample of each series within the lookback; a series that ended is absent.
-func (s *Store) latest(ctx context.Context, at time.Time, matchers []*labels.Matcher) ([]streamkeeper.Point, error) {
+func (s *Store) latest(ctx context.Context, at time.Time, matchers []*labels.Matcher, shared labelSets) ([]streamkeeper.Point, error) {
 	end := at.UnixMilli()
 	var points []streamkeeper.Point
 	err := s.eachSeries(ctx, end-Lookback.Milliseconds()+1, end, matchers, func(l labels.Labels, samples []sample) {
@@ -84,12 +108,12 @@ func (s *Store) latest(ctx context.Context, at time.Time, matchers []*labels.Mat
 		if collectors.IsStale(last.v) {
 			return
 		}
-		points = append(points, streamkeeper.Point{Labels: l.Map(), Value: last.v, Age: age(at, last.t)})
+		points = append(points, streamkeeper.Point{Labels: shared.plain(l), Value: last.v, Age: age(at, last.t)})
 	})
 	return points, err
 }
 
-func (s *Store) evaluate(ctx context.Context, at time.Time, expr string) ([]streamkeeper.Point, error) {
+func (s *Store) evaluate(ctx context.Context, at time.Time, expr string, shared labelSets) ([]streamkeeper.Point, error) {
 	query, err := s.engine.NewInstantQuery(ctx, s.db, nil, expr, at)
 	if err != nil {
 		return nil, fmt.Errorf("reading the query %q: %w", expr, err)
@@ -104,7 +128,7 @@ func (s *Store) evaluate(ctx context.Context, at time.Time, expr string) ([]stre
 		points := make([]streamkeeper.Point, 0, len(v))
 		for _, p := range v {
 			if p.H == nil {
-				points = append(points, streamkeeper.Point{Labels: p.Metric.Map(), Value: p.F, Age: -1})
+				points = append(points, streamkeeper.Point{Labels: shared.plain(p.Metric), Value: p.F, Age: -1})
 			}
 		}
 		return points, nil

@@ -15,9 +15,9 @@ func TestReadInstant(t *testing.T) {
 	load(t, s, "lag", map[string]string{"cluster": "c", "group": "a"}, 0, 5, "1 2 3")
 	load(t, s, "lag", map[string]string{"cluster": "c", "group": "b"}, 0, 5, "7 stale")
 	load(t, s, "lag", map[string]string{"cluster": "c", "group": "n"}, 0, 5, "NaN")
-	a := map[string]string{"__name__": "lag", "cluster": "c", "group": "a"}
-	b := map[string]string{"__name__": "lag", "cluster": "c", "group": "b"}
-	n := map[string]string{"__name__": "lag", "cluster": "c", "group": "n"}
+	a := map[string]string{"cluster": "c", "group": "a"}
+	b := map[string]string{"cluster": "c", "group": "b"}
+	n := map[string]string{"cluster": "c", "group": "n"}
 	tests := []struct {
 		name string
 		at   float64
