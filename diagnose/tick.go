@@ -124,10 +124,17 @@ func (p *pass) inputs(answers streamkeeper.Answers) rules.Inputs {
 // see takes observations in and dates those that are present: by the rule's own onset, else by the first
 // tick that saw them.
 func (p *pass) see(observations []streamkeeper.Observation) {
+	if len(p.by) == 0 {
+		p.by = make(map[rules.NodeOn]*streamkeeper.Observation, len(observations))
+	}
 	for i := range observations {
 		o := &observations[i]
 		p.next.date(o, p.mem, p.scope.Now)
 		p.by[rules.NodeOn{Node: o.Node, Entity: o.Entity}] = o
+	}
+	if p.observed == nil { // of a fleet they are many
+		p.observed = observations
+		return
 	}
 	p.observed = append(p.observed, observations...)
 }

@@ -47,28 +47,76 @@ func (c *Catalog) addNeeds(p *planner, n *Node) {
 
 // Symptoms judges all symptoms, trigger nodes and cost findings on all entities, whatever their state.
 // Observations are sorted by node, then entity.
+//
+// On a cluster with many entities those on which nothing is present have no texts, numbers and strings in what was observed:
+// nobody reads them, and they would be a hundred megabytes of a fleet.
 func (c *Catalog) Symptoms(s Scope, in Inputs) []streamkeeper.Observation {
 	e := c.newEvaluation(s, in, c.symptomPlan(s))
-	var out []streamkeeper.Observation
-	for _, n := range c.phaseOne {
-		for _, entity := range e.entities(n) {
-			out = append(out, e.observe(n, entity))
+	lists, total := make([][]streamkeeper.Entity, len(c.phaseOne)), 0
+	for i, n := range c.phaseOne {
+		lists[i] = e.entities(n)
+		total += len(lists[i])
+	}
+	watch := e.observe
+	if total > manyObservations {
+		watch = e.glance
+	}
+	out := make([]streamkeeper.Observation, 0, total)
+	for i, n := range c.phaseOne {
+		for _, entity := range lists[i] {
+			out = append(out, watch(n, entity))
 		}
 	}
+	if total > manyObservations {
+		e.lookCloser(out)
+	}
 	return out
+}
+
+const manyObservations = 10_000
+
+// lookCloser completes the observations on entities on which, or on whose neighbours, something is present.
+func (e *evaluation) lookCloser(all []streamkeeper.Observation) {
+	close := map[streamkeeper.Entity]bool{}
+	for _, o := range all {
+		if o.State != streamkeeper.Present || close[o.Entity] {
+			continue
+		}
+		close[o.Entity] = true
+		for _, kind := range []streamkeeper.EntityKind{streamkeeper.KindGroup, streamkeeper.KindTopic} {
+			if o.Entity.Kind == streamkeeper.KindGroup || o.Entity.Kind == streamkeeper.KindTopic {
+				for _, other := range e.bound(o.Entity, kind) {
+					close[other] = true
+				}
+			}
+		}
+	}
+	for i, o := range all {
+		if close[o.Entity] || o.Entity.Kind != streamkeeper.KindGroup && o.Entity.Kind != streamkeeper.KindTopic {
+			all[i] = e.observe(e.catalog.nodes[o.Node], o.Entity)
+		}
+	}
+}
+
+// glance is observe without what is written about it.
+func (e *evaluation) glance(n *Node, entity streamkeeper.Entity) streamkeeper.Observation {
+	_, o, _ := e.judge(n, entity)
+	return o
 }
 
 // evaluation is one pass over nodes and entities.
 type evaluation struct {
 	catalog *Catalog
 	phase   *phase
-	raw     map[NodeOn]streamkeeper.State // conditions without masks
+	raw     map[NodeOn]streamkeeper.State                     // conditions without masks
+	listed  map[streamkeeper.EntityKind][]streamkeeper.Entity // by the inventory, sorted
 	points  *resolver
 }
 
 func (c *Catalog) newEvaluation(s Scope, in Inputs, p *planner) *evaluation {
 	r := newResolver(p, in.Answers)
 	return &evaluation{
+		listed:  map[streamkeeper.EntityKind][]streamkeeper.Entity{},
 		catalog: c, points: r, raw: map[NodeOn]streamkeeper.State{},
 		phase: &phase{
 			scope: s, readings: r, world: in.World, events: newEventIndex(in.Events, s), relation: map[relationKey][]streamkeeper.Entity{},
@@ -80,7 +128,14 @@ func (c *Catalog) newEvaluation(s Scope, in Inputs, p *planner) *evaluation {
 // by their series.
 func (e *evaluation) entities(n *Node) []streamkeeper.Entity {
 	s := e.phase.scope
-	list := slices.Clone(e.phase.world.Entities(s.Cluster, n.Entity))
+	all, ok := e.listed[n.Entity]
+	if !ok {
+		all = slices.Clone(e.phase.world.Entities(s.Cluster, n.Entity))
+		slices.SortFunc(all, streamkeeper.CompareEntities)
+		all = slices.Compact(all)
+		e.listed[n.Entity] = all
+	}
+	list := slices.Clip(all)
 	switch n.Entity {
 	case streamkeeper.KindCluster:
 		if len(list) == 0 {
@@ -95,9 +150,11 @@ func (e *evaluation) entities(n *Node) []streamkeeper.Entity {
 				list = append(list, streamkeeper.Entity{Kind: n.Entity, Name: entity, Cluster: s.Cluster})
 			}
 		}
+		list = slices.Clone(list)
+		slices.SortFunc(list, streamkeeper.CompareEntities)
+		list = slices.Compact(list)
 	}
-	slices.SortFunc(list, streamkeeper.CompareEntities)
-	return slices.Compact(list)
+	return list
 }
 
 func clusterEntity(name string) streamkeeper.Entity {
@@ -169,35 +226,15 @@ func boundEntities(w World, entity streamkeeper.Entity, kind streamkeeper.Entity
 
 // observe judges one node on one entity.
 func (e *evaluation) observe(n *Node, entity streamkeeper.Entity) streamkeeper.Observation {
-	f := e.frame(n, entity)
-	state := e.condition(n, f)
-	o := streamkeeper.Observation{Node: n.ID, Entity: entity, State: state}
-	e.raw[NodeOn{n.ID, entity}] = state
-	matched := slices.Clone(f.matched)
-	if state == streamkeeper.Present || state == streamkeeper.Absent {
-		if mask := e.masked(n, entity); mask != "" {
-			state, o.State = streamkeeper.Unknown, streamkeeper.Unknown
-			f.notes = []note{{"masked by", mask}}
-		}
-	}
-	if state == streamkeeper.NotApplicable {
-		o.Why = "does not apply: " + n.AppliesWhen
+	f, o, matched := e.judge(n, entity)
+	if o.State == streamkeeper.NotApplicable {
 		return o
-	}
-	if state == streamkeeper.Unknown {
-		o.Why, o.Needs = f.why(), n.Needs
 	}
 	e.numbers(n, f, &o, matched)
-	if state == streamkeeper.Unknown {
+	switch o.State {
+	case streamkeeper.Unknown:
 		return o
-	}
-	o.Strength = strength(n, f, state)
-	if n.program.when.main != nil {
-		if v, ok := f.quiet(n.program.when.main).exact(); ok {
-			o.Value = &v
-		}
-	}
-	if state == streamkeeper.Absent {
+	case streamkeeper.Absent:
 		// absent may be decided without every number; half a sentence says less than the rule's title
 		if text, missing := n.program.sayNot.render(f); len(missing) == 0 {
 			o.Text = text
@@ -216,6 +253,36 @@ func (e *evaluation) observe(n *Node, entity streamkeeper.Entity) streamkeeper.O
 		}
 	}
 	return o
+}
+
+// judge decides one node on one entity, and gives the events that decided it.
+func (e *evaluation) judge(n *Node, entity streamkeeper.Entity) (f *frame, o streamkeeper.Observation, matched []*streamkeeper.Event) {
+	f = e.frame(n, entity)
+	state := e.condition(n, f)
+	o = streamkeeper.Observation{Node: n.ID, Entity: entity, State: state}
+	e.raw[NodeOn{n.ID, entity}] = state
+	matched = slices.Clone(f.matched)
+	if state == streamkeeper.Present || state == streamkeeper.Absent {
+		if mask := e.masked(n, entity); mask != "" {
+			state, o.State = streamkeeper.Unknown, streamkeeper.Unknown
+			f.notes = []note{{"masked by", mask}}
+		}
+	}
+	switch state {
+	case streamkeeper.NotApplicable:
+		o.Why = "does not apply: " + n.AppliesWhen
+		return f, o, matched
+	case streamkeeper.Unknown:
+		o.Why, o.Needs = f.why(), n.Needs
+		return f, o, matched
+	}
+	o.Strength = strength(n, f, state)
+	if n.program.when.main != nil {
+		if v, ok := f.quiet(n.program.when.main).exact(); ok {
+			o.Value = &v
+		}
+	}
+	return f, o, matched
 }
 
 // numbers puts every value that the node knows into the observation, and names for its texts into f.
