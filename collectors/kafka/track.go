@@ -24,11 +24,12 @@ type tracker struct {
 	maxPart int  // partitions with series of their own
 	born    bool // the cluster began with us: what was before us did not happen
 
-	started  time.Time     // the first round that was read
-	last     time.Time     // the round before
-	every    time.Duration // between the last two rounds
-	covered  time.Time     // events are complete since
-	through  time.Time     // and up to
+	started  time.Time            // the first round that was read
+	last     time.Time            // the round before
+	every    time.Duration        // between the last two rounds
+	covered  time.Time            // events are complete since
+	held     []streamkeeper.Event // told before the first whole round
+	through  time.Time            // and up to
 	seq      uint64
 	size     int // samples of the last round
 	topics   map[string]*topicTrack
@@ -73,12 +74,27 @@ func (t *tracker) absorb(s *snapshot) *round {
 	t.absorbConfigs(s, r)
 	t.cover(s, usual)
 	t.last = s.at
+	t.hold(r)
 	slices.SortStableFunc(r.events, func(a, b streamkeeper.Event) int { return a.At.Compare(b.At) })
 	for i := range r.events {
 		t.seq++
 		r.events[i].Seq = t.seq
 	}
 	return r
+}
+
+// maxHeld bounds the events that wait for the first whole round.
+const maxHeld = 1_000
+
+// hold keeps events for the first whole round: nobody takes any before, and what stands since the start is told once.
+func (t *tracker) hold(r *round) {
+	if t.covered.IsZero() {
+		t.held = append(t.held, r.events[:min(len(r.events), maxHeld-len(t.held))]...)
+		r.events = nil
+		return
+	}
+	r.events = append(t.held, r.events...)
+	t.held = nil
 }
 
 // cover moves the watermark: only a whole round has told everything, and after a long silence what

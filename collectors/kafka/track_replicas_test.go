@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A broker that only replica lists name was away when we came; partitions without a leader are told of, also then.
+// A broker that only replica lists name was away when we came; partitions without a leader are told of, also then, and
+// also when the first rounds could not read everything.
 func TestLossesBeforeUs(t *testing.T) {
 	s := newScene(t, 1)
 	meta := func(leader int32, isr ...int32) *snapshot {
@@ -21,9 +22,12 @@ func TestLossesBeforeUs(t *testing.T) {
 		}
 		return snap
 	}
-	for range 3 {
+	for i := range 3 {
 		s.now += 5
-		s.play(meta(-1))
+		s.wantTold("before a whole round")
+		snap := meta(-1)
+		snap.groupsRead = i == 2
+		s.play(snap)
 	}
 	s.want("the broker is away", map[string]float64{
 		"broker_reachable/2": 0, "broker_replicas/2": 2, "broker_replicas_out_of_sync/2": 2, "broker_away_seconds/2": 10,
