@@ -65,8 +65,9 @@ func (c *crash) loseDisk() error {
 	return nil
 }
 
-// settle opens an engine that rewrites nothing and waits until all records are in the store, the bucket says so, and
-// nothing waits for its deletion.
+// settle opens an engine that rewrites nothing of its own accord and waits until all records are in the store, the bucket
+// says so, and nothing waits for its deletion; compacts what there is, and waits again. Lives are too short to be sure of a
+// compaction.
 func (c *crash) settle() error {
 	store, err := c.store()
 	if err != nil {
@@ -83,6 +84,24 @@ func (c *crash) settle() error {
 		}
 	}
 	c.pending.Wait()
+	if err := c.rest(); err != nil {
+		return err
+	}
+	if err := c.e.CompactNow(); err != nil {
+		return fmt.Errorf("compacting a settled engine: %w", err)
+	}
+	c.verify()
+	if err := c.rest(); err != nil {
+		return err
+	}
+	if err := c.e.Close(context.Background()); err != nil {
+		return fmt.Errorf("closing a settled engine: %w", err)
+	}
+	return c.check.Err()
+}
+
+// rest waits until the engine is settled.
+func (c *crash) rest() error {
 	deadline := time.Now().Add(time.Minute)
 	for !c.settled() {
 		if time.Now().After(deadline) {
@@ -92,10 +111,7 @@ func (c *crash) settle() error {
 		c.leap()
 		time.Sleep(5 * time.Millisecond)
 	}
-	if err := c.e.Close(context.Background()); err != nil {
-		return fmt.Errorf("closing a settled engine: %w", err)
-	}
-	return c.check.Err()
+	return nil
 }
 
 func (c *crash) settled() bool {

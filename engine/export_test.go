@@ -23,6 +23,11 @@ func (e *Engine) Abandon() error {
 // RetainNow applies retention without waiting for its turn.
 func (e *Engine) RetainNow() error { return e.retain(context.Background(), e.o.Clock.Now()) }
 
+// CompactNow runs a round of compaction without waiting for its turn; the loop must not run meanwhile.
+func (e *Engine) CompactNow() error {
+	return (&compactor{e: e, clean: map[uint32]int64{}}).round(context.Background())
+}
+
 // LiveObjects are the objects that the journal calls live.
 func (x *Offline) LiveObjects() []string {
 	names := make([]string, 0, len(x.tier.Objects))
