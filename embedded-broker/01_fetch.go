@@ -182,7 +182,7 @@ func (f *fetchResponse) discard() {
 	f.parts, f.pinned = nil, 0
 }
 
-// AppendTo implements kmsg.Response; the connection prefers buffers.
+// AppendTo implements kmsg.Response; the connection prefers pieces.
 func (f *fetchResponse) AppendTo(b []byte) []byte {
 	at := len(b)
 	ps, files, _ := f.pieces(nil)

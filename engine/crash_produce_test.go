@@ -27,6 +27,16 @@ type producer struct {
 
 func (c *crash) pick() (engine.Topic, bool) { return c.pickOf(false) }
 
+// pickPartition returns one of a topic's partitions; that there is none is a violation.
+func (c *crash) pickPartition(t engine.Topic) (index int32, p *engine.Partition, ok bool) {
+	index = c.rng.Int32N(t.Partitions)
+	p, err := c.e.Partition(t.Name, index)
+	if err != nil {
+		c.fail("partition", err)
+	}
+	return index, p, err == nil
+}
+
 // pickOf returns a topic of ours, compacted or not.
 func (c *crash) pickOf(compacted bool) (engine.Topic, bool) {
 	var user []engine.Topic
@@ -63,10 +73,8 @@ func (c *crash) produce() {
 		c.createTopic()
 		return
 	}
-	index := c.rng.Int32N(t.Partitions)
-	p, err := c.e.Partition(t.Name, index)
-	if err != nil {
-		c.fail("partition", err)
+	index, p, ok := c.pickPartition(t)
+	if !ok {
 		return
 	}
 	b := c.batch(batch.NoProducer, "")
@@ -119,10 +127,8 @@ func (c *crash) produceKeyed() {
 	if !ok {
 		return
 	}
-	index := c.rng.Int32N(t.Partitions)
-	p, err := c.e.Partition(t.Name, index)
-	if err != nil {
-		c.fail("partition", err)
+	index, p, ok := c.pickPartition(t)
+	if !ok {
 		return
 	}
 	var rs []batch.Record

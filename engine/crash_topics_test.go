@@ -49,15 +49,13 @@ func (c *crash) deleteRecords() {
 	if !ok {
 		return
 	}
-	index := c.rng.Int32N(t.Partitions)
-	p, err := c.e.Partition(t.Name, index)
-	if err != nil {
-		c.fail("partition", err)
+	index, p, ok := c.pickPartition(t)
+	if !ok {
 		return
 	}
 	to := p.LogStart() + c.rng.Int64N(max((p.HighWatermark()-p.LogStart())/2, 1))
 	c.check.LogStart(partKey(t, index), to, false)
-	_, err = p.DeleteRecords(context.Background(), to)
+	_, err := p.DeleteRecords(context.Background(), to)
 	if c.fs.Dead() {
 		return
 	}

@@ -1,10 +1,6 @@
 package commitlog
 
-import (
-	"fmt"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
-)
+import "github.com/cockroachdb/pebble/v2/vfs"
 
 // lendBytes is the length from which on a span is lent: below, the calls to send it cost more than copies do.
 const lendBytes = 16 << 10
@@ -21,12 +17,7 @@ type Stretch struct {
 func (s *Stretch) Fd() uintptr { return s.seg.slot.file.Fd() }
 
 // Read fills b, which is as long as the stretch.
-func (s *Stretch) Read(b []byte) error {
-	if _, err := s.seg.slot.file.ReadAt(b, s.Pos); err != nil {
-		return fmt.Errorf("reading log segment %x at %d: %w", s.seg.id, s.Pos, err)
-	}
-	return nil
-}
+func (s *Stretch) Read(b []byte) error { return s.seg.readAt(b, s.Pos) }
 
 // Refuse makes the log lend nothing of the segment any more: the kernel could not send it.
 func (s *Stretch) Refuse() { s.seg.refused.Store(true) }
@@ -61,10 +52,5 @@ func (s *segment) lendable(span Span) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := span.Pos / s.slabN; i <= (span.Pos+span.Len-1)/s.slabN; i++ {
-		if i >= int64(len(s.slabs)) || s.slabs[i] == nil {
-			return s.slot.file.Fd() != vfs.InvalidFd
-		}
-	}
-	return false
+	return !s.inMemory(span.Pos, span.Len) && s.slot.file.Fd() != vfs.InvalidFd
 }

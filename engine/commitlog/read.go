@@ -44,8 +44,8 @@ func (l *Log[T]) Read(id uint64, spans []Span, out [][]byte, held []Releaser) (_
 		b := newBuffer(int(to - from))
 		held = append(held, b)
 		l.diskReads.Add(1)
-		if _, err := seg.slot.file.ReadAt(b.b, from); err != nil {
-			return out, held, false, fmt.Errorf("reading log segment %x at %d: %w", id, from, err)
+		if err := seg.readAt(b.b, from); err != nil {
+			return out, held, false, err
 		}
 		for ; i < j; i++ {
 			out = append(out, b.b[spans[i].Pos-from:][:spans[i].Len:spans[i].Len])

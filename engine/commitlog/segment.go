@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,15 +87,31 @@ func (s *segment) room(pos, n int64) []byte {
 	return s.slabs[pos/s.slabN].b[off : off+n : off+n]
 }
 
+// inMemory reports that no part of [pos, pos+n) is only on disk. mu is held.
+func (s *segment) inMemory(pos, n int64) bool {
+	for i := pos / s.slabN; i <= (pos+n-1)/s.slabN; i++ {
+		if i >= int64(len(s.slabs)) || s.slabs[i] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// readAt fills b from the file.
+func (s *segment) readAt(b []byte, pos int64) error {
+	if _, err := s.slot.file.ReadAt(b, pos); err != nil {
+		return fmt.Errorf("reading log segment %x at %d: %w", s.id, pos, err)
+	}
+	return nil
+}
+
 // pieces appends the memory of [pos, pos+n) to out and takes a reference per piece. ok is false, and nothing is taken,
 // when part of it is only on disk.
 func (s *segment) pieces(pos, n int64, out [][]byte, held []Releaser) ([][]byte, []Releaser, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := pos / s.slabN; i <= (pos+n-1)/s.slabN; i++ {
-		if i >= int64(len(s.slabs)) || s.slabs[i] == nil {
-			return out, held, false
-		}
+	if !s.inMemory(pos, n) {
+		return out, held, false
 	}
 	for n > 0 {
 		sl := s.slabs[pos/s.slabN]
