@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -202,24 +201,9 @@ func TestProbe_MissingTopic(t *testing.T) {
 func TestContract(t *testing.T) {
 	collectortest.Run(t, func(t *testing.T) collectortest.Subject {
 		l := newLab(t, 1, nil)
-		var state atomic.Int32
-		release := make(chan struct{})
-		l.cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
-			l.cluster.KeepControl()
-			switch collectortest.State(state.Load()) {
-			case collectortest.Fails:
-				return nil, errors.New("closed"), true
-			case collectortest.Hangs:
-				l.cluster.SleepControl(func() { <-release })
-				return nil, errors.New("closed"), true
-			default:
-				return nil, nil, false
-			}
-		})
-		t.Cleanup(func() { close(release) })
 		return collectortest.Subject{
 			Collector: l.probe, Cluster: "c", Mark: true, Counts: true,
-			Source: func(s collectortest.State) { state.Store(int32(s)) },
+			Source: collectortest.Cluster(t, l.cluster),
 		}
 	})
 }
