@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/test/answers"
 )
 
 // diagnose runs the command as a user would.
@@ -69,7 +70,7 @@ func (l *lab) tell(s *scenario, r *streamkeeper.Report, given *streamkeeper.Find
 	if !right {
 		mark = "FAIL "
 	}
-	fmt.Printf("%s %-28s want %s, given %s\n", mark, s.name, strings.Join(s.want(), " | "), said(given))
+	fmt.Printf("%s %-28s want %s, given %s\n", mark, s.name, strings.Join(s.want(), " | "), answers.Said(given))
 	if !right || l.o.why {
 		l.explain(s, r)
 	}
@@ -122,27 +123,5 @@ func (l *lab) explain(s *scenario, r *streamkeeper.Report) {
 			fmt.Printf("        symptom %s on %s: %s\n", x.ID, x.Entity, x.Text)
 		}
 	}
-	for _, f := range r.Findings {
-		if f.Entity.Name != s.name {
-			continue
-		}
-		fmt.Printf("        finding %s %s %.2f (assessed %.2f)\n", f.Cause, f.Verdict, f.Confidence, f.Assessed)
-		for _, e := range f.Evidence {
-			fmt.Printf("          %s %s: %s\n", e.Bearing, e.ID, e.Text)
-		}
-		for _, a := range f.Alternatives {
-			fmt.Printf("          not %s %.2f: %s\n", a.Cause, a.Confidence, a.WhyNot)
-		}
-	}
-}
-
-func said(f *streamkeeper.Finding) string {
-	if f == nil {
-		return "nothing"
-	}
-	name := f.Cause
-	if len(f.Causes) > 0 {
-		name = strings.Join(f.Causes, " | ")
-	}
-	return fmt.Sprintf("%s (%s, %.0f %%, %s)", name, f.Verdict, 100*f.Confidence, f.Entity)
+	answers.Explain(r, s.name)
 }

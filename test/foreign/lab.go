@@ -87,18 +87,7 @@ func (l *lab) play(ctx context.Context, scenarios []scenario) (int, error) {
 	defer l.endClients()
 	clients, stop := context.WithCancel(ctx)
 	l.end = append(l.end, stop)
-	for i := range scenarios {
-		if err := l.raise(clients, &scenarios[i]); err != nil {
-			return 0, fmt.Errorf("%s: %w", scenarios[i].name, err)
-		}
-	}
-	if err := l.produce(clients); err != nil {
-		return 0, err
-	}
-	if !pause(ctx, healthyFor) {
-		return 0, ctx.Err()
-	}
-	if err := l.inject(clients, scenarios, false); err != nil {
+	if err := l.begin(clients, scenarios); err != nil {
 		return 0, err
 	}
 	if !pause(ctx, faultStands) {
@@ -131,6 +120,22 @@ func (l *lab) play(ctx context.Context, scenarios []scenario) (int, error) {
 		}
 	}
 	return right, nil
+}
+
+// begin lets scenarios be well for a while, then brings on the faults that stand before anybody looks.
+func (l *lab) begin(ctx context.Context, scenarios []scenario) error {
+	for i := range scenarios {
+		if err := l.raise(ctx, &scenarios[i]); err != nil {
+			return fmt.Errorf("%s: %w", scenarios[i].name, err)
+		}
+	}
+	if err := l.produce(ctx); err != nil {
+		return err
+	}
+	if !pause(ctx, healthyFor) {
+		return ctx.Err()
+	}
+	return l.inject(ctx, scenarios, false)
 }
 
 func (l *lab) inject(ctx context.Context, scenarios []scenario, during bool) error {

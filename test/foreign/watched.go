@@ -40,18 +40,7 @@ func (l *lab) watch(ctx context.Context, scenarios []scenario) (right int, err e
 	l.end = append(l.end, stop)
 	l.tells = false
 	l.shipLogs(clients, s)
-	for i := range scenarios {
-		if err := l.raise(clients, &scenarios[i]); err != nil {
-			return 0, fmt.Errorf("%s: %w", scenarios[i].name, err)
-		}
-	}
-	if err := l.produce(clients); err != nil {
-		return 0, err
-	}
-	if !pause(ctx, healthyFor) {
-		return 0, ctx.Err()
-	}
-	if err := l.inject(clients, scenarios, false); err != nil {
+	if err := l.begin(clients, scenarios); err != nil {
 		return 0, err
 	}
 	first := slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.during })

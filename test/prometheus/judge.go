@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/test/answers"
 )
 
 const diagnoseTimeout = 3 * time.Minute
@@ -67,16 +68,15 @@ func judgeGroup(g *group, r *streamkeeper.Report) bool {
 			first = f
 		}
 	}
-	said, ok := "nothing", g.fault.cause == ""
+	ok := g.fault.cause == ""
 	if first != nil {
-		said = fmt.Sprintf("%s (%s, %.0f %%)", strings.Join(append([]string{first.Cause}, first.Causes...), " | "), first.Verdict, 100*first.Confidence)
 		ok = first.Cause == g.fault.cause || slices.Contains(first.Causes, g.fault.cause)
 	}
 	mark := "ok   "
 	if !ok {
 		mark = "FAIL "
 	}
-	fmt.Printf("%s %-32s given %s\n", mark, g.name, said)
+	fmt.Printf("%s %-32s given %s\n", mark, g.name, answers.Said(first))
 	if !ok {
 		explain(g, r)
 	}
@@ -90,18 +90,7 @@ func explain(g *group, r *streamkeeper.Report) {
 			fmt.Printf("        symptom %s on %s: %s\n", s.ID, s.Entity, s.Text)
 		}
 	}
-	for _, f := range r.Findings {
-		if f.Entity.Name != g.name {
-			continue
-		}
-		fmt.Printf("        finding %s %s %.2f (assessed %.2f)\n", f.Cause, f.Verdict, f.Confidence, f.Assessed)
-		for _, e := range f.Evidence {
-			fmt.Printf("          %s %s: %s\n", e.Bearing, e.ID, e.Text)
-		}
-		for _, a := range f.Alternatives {
-			fmt.Printf("          not %s %.2f: %s\n", a.Cause, a.Confidence, a.WhyNot)
-		}
-	}
+	answers.Explain(r, g.name)
 }
 
 // sameAt asks again for the moment of the reports, and reports whether the answer is the same in every word.
