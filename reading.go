@@ -14,7 +14,9 @@ type Reading struct {
 // Source is one place that data comes from, with its freshness.
 type Source struct {
 	Name         string   `json:"name"`
-	Kind         string   `json:"kind"` // kafka, scrape, events, loki, otlp, probe, deploys
+	Kind         string   `json:"kind"` // kafka, scrape, events, loki, otlp, probe, deploys, declared
 	FreshSeconds *float64 `json:"fresh_seconds"`
 	Error        string   `json:"error,omitempty"`
+	// Untold is what the source cannot tell although it works, and what would let it.
+	Untold []NotJudged `json:"untold,omitempty"`
 }

@@ -33,7 +33,8 @@ type BrokerInfo struct {
 type TopicInfo struct {
 	Name       string            `json:"name"`
 	Partitions int32             `json:"partitions"`
-	Leaders    []int32           `json:"leaders,omitempty"` // by partition, -1 when there is none
+	Replicas   int32             `json:"replicas,omitempty"` // of the partition that has the fewest; 0 when not known
+	Leaders    []int32           `json:"leaders,omitempty"`  // by partition, -1 when there is none
 	Internal   bool              `json:"internal,omitempty"`
 	Configs    map[string]string `json:"configs,omitempty"`
 }

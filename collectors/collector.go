@@ -22,6 +22,12 @@ type Collector interface {
 	Collect(ctx context.Context, now time.Time, s Sink) error
 }
 
+// Limited is a collector that knows what it cannot tell although it works: for want of a permission, or of somebody who
+// would tell it. Untold is called at any time, also while a round runs.
+type Limited interface {
+	Untold() []streamkeeper.NotJudged
+}
+
 // Sink takes what collectors saw. It is safe for concurrent use, does not keep the slices it is given,
 // and returns an error when it could not store what it got (a full disk), never for odd content.
 type Sink interface {

@@ -46,6 +46,9 @@ func (s *source) state(now time.Time) streamkeeper.Source {
 	if s.err != nil {
 		out.Error = s.err.Error()
 	}
+	if l, ok := s.collector.(Limited); ok {
+		out.Untold = l.Untold()
+	}
 	return out
 }
 

@@ -49,7 +49,7 @@ func standardContext() map[string]streamkeeper.State {
 }
 
 // otherEvents come from sources that a cluster does not have by itself.
-var otherEvents = []string{"deploy", "deploy_finished", "log_line"}
+var otherEvents = []string{"deploy", "deploy_finished", "drift", "log_line"}
 
 // DefaultProfiles are the embedded broker, everything there is, and a foreign cluster seen by its
 // protocol alone.

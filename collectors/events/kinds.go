@@ -7,19 +7,22 @@ import (
 	"github.com/streamkeeper-io/streamkeeper"
 )
 
-// SourceKafka, SourceDeploys and SourceLoki are the names under which the collectors of those kinds write events.
-// Every other source is a broker's event ring.
+// SourceKafka, SourceDeploys, SourceDeclared and SourceLoki are the names under which the collectors of those kinds write
+// events. Every other source that gives a watermark is a broker's event ring.
 const (
-	SourceKafka   = "kafka"
-	SourceDeploys = "deploys"
-	SourceLoki    = "loki"
+	SourceKafka    = "kafka"
+	SourceDeploys  = "deploys"
+	SourceDeclared = "declared"
+	SourceLoki     = "loki"
 )
 
 // kafkaKinds are told by the collector that watches through the Kafka protocol.
 var kafkaKinds = []string{
 	"offset_rewound", "offset_jumped", "transaction_holds", "stall_began", "stall_cleared", "stall_followed_partition",
 	"stall_cleared_by_new_owner", "member_seen", "member_gone", "group_became_empty", "broker_unreachable", "broker_back",
-	"partition_offline", "partition_online",
+	"partition_offline", "partition_online", "retention_cut", "min_insync_replicas_lowered", "read_topic_deleted",
+	"partitions_added_under_keys", "group_created", "group_deleted", "group_protocol_changed", "group_assignor_changed",
+	"group_topics_changed",
 }
 
 // sharedKinds are told by the broker itself where it has a ring, and by the Kafka collector elsewhere.
@@ -87,7 +90,7 @@ func (c *clusterLog) covered(kind string, from, to time.Time, grace time.Duratio
 
 // isRing reports whether a source is a broker's event ring.
 func isRing(source string) bool {
-	return source != SourceKafka && source != SourceDeploys && source != SourceLoki
+	return source != SourceKafka && source != SourceDeploys && source != SourceDeclared && source != SourceLoki
 }
 
 // tells reports whether a source is one that tells of a kind of event.
@@ -97,6 +100,8 @@ func tells(source string, ring bool, kind string) bool {
 		return source == SourceKafka
 	case kind == "deploy":
 		return source == SourceDeploys
+	case kind == "drift" || kind == "drift_ended":
+		return source == SourceDeclared
 	case source == SourceLoki:
 		return slices.Contains(loggedKinds, kind)
 	default:

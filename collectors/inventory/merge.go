@@ -82,6 +82,7 @@ func mergeTopic(old, t streamkeeper.TopicInfo) streamkeeper.TopicInfo {
 		t.Leaders = old.Leaders
 	}
 	t.Partitions = cmp.Or(t.Partitions, old.Partitions)
+	t.Replicas = cmp.Or(t.Replicas, old.Replicas)
 	return t
 }
 

@@ -42,6 +42,9 @@ type Options struct {
 	SeriesPartitions int
 	// RequestsPerSecond bounds what the cluster is asked; 0 means DefaultRequestsPerSecond.
 	RequestsPerSecond float64
+	// MoreConfigs names further configurations of topics that somebody wants to know; nil means none. It is called in each
+	// round that reads configurations.
+	MoreConfigs func() []string
 	// Facts are context atoms of the cluster that only its owner knows (tiering); they win over what is seen.
 	Facts map[string]bool
 	// FromStart says that the cluster began together with this collector, so that nothing happened before.
@@ -59,6 +62,8 @@ type Collector struct {
 	track  *tracker
 	stale  collectors.Staleness
 	cache  readCache
+
+	denials denials
 }
 
 // New makes a collector. It connects with the first round, so a cluster that is down is no error here.
@@ -174,7 +179,7 @@ func (t *tracker) inventory(s *snapshot, now time.Time) streamkeeper.Inventory {
 	}
 	for _, name := range sortedKeys(t.topics) {
 		topic := t.topics[name]
-		info := streamkeeper.TopicInfo{Name: name, Partitions: int32(len(topic.parts)), Internal: topic.internal, Configs: topic.configs}
+		info := streamkeeper.TopicInfo{Name: name, Partitions: int32(len(topic.parts)), Replicas: topic.replicas, Internal: topic.internal, Configs: topic.configs}
 		for _, p := range topic.parts {
 			if p.leader == leaderUnknown {
 				info.Leaders = nil

@@ -20,8 +20,6 @@ import (
 const (
 	largeCluster  = 5_000 // partitions from which on slow things are read every slowRounds
 	slowRounds    = 6
-	configsEvery  = 30 * time.Second // of up to configsAtOnce topics; of more, the next ones each time
-	configsAtOnce = 500
 	maxPerRequest = 5_000 // partitions
 )
 
@@ -32,9 +30,9 @@ type readCache struct {
 	brokers   map[int32]brokerState
 	topics    map[string]*topicState // as Metadata told, offsets unset
 	newest    map[string]time.Time
-	configsAt time.Time // when some were last asked for
-	configsTo string    // the last topic of them
-	moved     bool      // a leader was not where Metadata said: ask again
+	moved     bool // a leader was not where Metadata said: ask again
+	configs   turns[string]
+	dynamic   turns[int32] // brokers, for what was set on them while they run
 }
 
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
@@ -188,65 +186,6 @@ func (c *Collector) each(ctx context.Context, ids []int32, ask func(id int32) er
 			s.errors = append(s.errors, err)
 		}
 	}
-}
-
-func (c *Collector) readConfigs(ctx context.Context, s *snapshot) {
-	if !c.cache.configsAt.IsZero() && s.at.Sub(c.cache.configsAt) < configsEvery {
-		return
-	}
-	req := kmsg.NewPtrDescribeConfigsRequest()
-	names := []string{
-		"cleanup.policy", "retention.ms", "retention.bytes", "segment.bytes", "segment.ms", "min.insync.replicas",
-		"max.message.bytes", "message.timestamp.type", "remote.storage.enable", "local.retention.ms", "compression.type",
-	}
-	for _, topic := range c.nextConfigs(s) {
-		r := kmsg.NewDescribeConfigsRequestResource()
-		r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, names
-		req.Resources = append(req.Resources, r)
-	}
-	if len(req.Resources) == 0 {
-		return
-	}
-	if err := c.budget.Wait(ctx); err != nil {
-		return // next round
-	}
-	answer, err := c.client.Request(ctx, req)
-	if err != nil {
-		s.errors = append(s.errors, fmt.Errorf("asking for topic configurations: %w", err))
-		return
-	}
-	c.cache.configsAt = s.at
-	s.configs = map[string]map[string]string{}
-	for _, r := range answer.(*kmsg.DescribeConfigsResponse).Resources {
-		if r.ErrorCode != 0 { // no permission to see it: configurations are a help, not a need
-			continue
-		}
-		values := map[string]string{}
-		for _, v := range r.Configs {
-			if v.Value != nil && !v.IsSensitive {
-				values[v.Name] = *v.Value
-			}
-		}
-		s.configs[r.ResourceName] = values
-	}
-}
-
-// nextConfigs lists the topics whose configurations are due: all, or those that follow the ones asked for last.
-func (c *Collector) nextConfigs(s *snapshot) []string {
-	names := sortedKeys(s.topics)
-	if len(names) <= configsAtOnce {
-		return names
-	}
-	from, found := slices.BinarySearch(names, c.cache.configsTo)
-	if found {
-		from++
-	}
-	if from >= len(names) {
-		from = 0
-	}
-	names = names[from:min(len(names), from+configsAtOnce)]
-	c.cache.configsTo = names[len(names)-1]
-	return names
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -22,7 +22,8 @@ type scene struct {
 	held   map[partition]openTxn
 	// members by name; "x#2" is the member x with another member id, a capital letter is a static member
 	members map[string][]int32
-	rate    int64 // records a round on each partition
+	rate    int64           // records a round on each partition
+	with    func(*snapshot) // changes each snapshot before it is played; nil leaves it as it is
 	series  map[string]float64
 	events  []streamkeeper.Event
 }
@@ -79,11 +80,15 @@ func (s *scene) look() {
 		}
 		group.members = append(group.members, m)
 	}
-	s.play(&snapshot{
+	snap := &snapshot{
 		brokers: map[int32]brokerState{1: {}}, reachable: map[int32]bool{1: true},
 		topics: map[string]*topicState{"t": topic}, topicsRead: true,
 		groups: map[string]*groupState{"g": group}, groupsRead: true, held: s.held,
-	})
+	}
+	if s.with != nil {
+		s.with(snap)
+	}
+	s.play(snap)
 }
 
 // play absorbs a snapshot as of now and keeps what it gave.

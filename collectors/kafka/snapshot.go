@@ -26,6 +26,7 @@ type snapshot struct {
 	asked      int                          // partitions whose heads were asked for
 	heads      int                          // and how many were told
 	configs    map[string]map[string]string // by topic; nil when not read in this round
+	dynamic    map[string]map[string]string // what was set on running brokers, by node id; "" is for all of them
 	held       map[partition]openTxn        // at the stable offsets that stand still
 	errors     []error
 

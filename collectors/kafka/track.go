@@ -37,9 +37,10 @@ type tracker struct {
 	brokers  map[int32]*brokerTrack
 	metadata bool // was read in this round
 
-	exported    bool            // this round was read from exporters
-	brokersTold int             // how many brokers they named
-	tiered      map[string]bool // topics with remote storage, nil when configs were never read
+	exported    bool                         // this round was read from exporters
+	brokersTold int                          // how many brokers they named
+	tiered      map[string]bool              // topics with remote storage, nil when configs were never read
+	dynamic     map[string]map[string]string // what was last set on running brokers, by node id; "" is for all of them
 }
 
 // round is what one round found out.
@@ -47,6 +48,7 @@ type round struct {
 	at      time.Time
 	samples []streamkeeper.Sample
 	events  []streamkeeper.Event
+	readers map[string][]reader // by topic; nil until somebody asks
 }
 
 func newTracker(o Options) *tracker {

@@ -15,6 +15,7 @@ type groupTrack struct {
 	name      string
 	first     time.Time // when watching it began
 	state     *groupState
+	makeup    makeup
 	described bool // in this round
 	committed bool // in this round
 
@@ -73,18 +74,31 @@ func (t *tracker) absorbGroups(s *snapshot, r *round) {
 				labels: map[string]string{"cluster": t.cluster, "group": name},
 			}
 			t.groups[name] = g
+			if t.comparable() {
+				t.tellGroup(r, "group_created", name, "group %s is new")
+			}
 		}
 		t.absorbGroup(g, s.groups[name], r)
 	}
+	var gone []string
 	for name, g := range t.groups {
 		if _, ok := s.groups[name]; ok {
 			continue
 		}
 		g.described, g.committed = false, false
 		if s.groupsRead {
-			delete(t.groups, name)
+			gone = append(gone, name)
 		}
 	}
+	slices.Sort(gone)
+	for _, name := range gone {
+		t.tellGroup(r, "group_deleted", name, "group %s is gone, with its place on every topic")
+		delete(t.groups, name)
+	}
+}
+
+func (t *tracker) tellGroup(r *round, kind, name, text string) {
+	t.tell(r, r.at, kind, t.entity(streamkeeper.KindGroup, name), fmt.Sprintf(text, name), map[string]any{"group": name})
 }
 
 func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
@@ -104,6 +118,7 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 		t.absorbCount(g, state.count, r)
 	case g.described:
 		t.absorbMembers(g, state.members, r)
+		t.absorbMakeup(g, state, r)
 		t.absorbOwners(g, r)
 		g.owned = nil
 	}

@@ -19,6 +19,7 @@ type topicTrack struct {
 	newest   time.Time
 	newKnown bool
 	read     bool // in this round
+	replicas int32
 	configs  map[string]string
 	labels   map[string]string
 }
@@ -29,6 +30,7 @@ type partTrack struct {
 	leader           int32
 	offline          bool // it had no leader in the last Metadata, and that was told
 	start, lso, head int64
+	bytes            int64 // that its leader holds of it; unset while not known
 	fresh            bool
 	headMoved        time.Time // when the head was last seen to move
 	lsoFrozen        time.Time // since when the stable offset stands still below a moving head
@@ -46,6 +48,7 @@ func (t *tracker) absorbTopics(s *snapshot, r *round) {
 			if t.comparable() {
 				if topic != nil {
 					t.tellTopic(r, "topic_deleted", name, map[string]any{"topic": name})
+					t.tellDeletedUnder(r, name, true)
 				}
 				t.tellTopic(r, "topic_created", name, map[string]any{"topic": name, "partitions": float64(len(state.parts))})
 			}
@@ -53,6 +56,7 @@ func (t *tracker) absorbTopics(s *snapshot, r *round) {
 			t.topics[name] = topic
 		case len(state.parts) > len(topic.parts) && len(topic.parts) > 0:
 			t.tellTopic(r, "partitions_added", name, map[string]any{"topic": name, "from": float64(len(topic.parts)), "to": float64(len(state.parts))})
+			t.tellKeysMoved(r, name, topic, len(state.parts))
 		}
 		topic.absorb(s.at, state)
 		t.tellOffline(name, topic, state, r)
@@ -68,6 +72,7 @@ func (t *tracker) absorbTopics(s *snapshot, r *round) {
 		}
 		if s.topicsRead {
 			t.tellTopic(r, "topic_deleted", name, map[string]any{"topic": name})
+			t.tellDeletedUnder(r, name, false)
 			delete(t.topics, name)
 		}
 	}
@@ -86,15 +91,26 @@ func (t *tracker) tellTopic(r *round, kind, name string, attrs map[string]any) {
 }
 
 func (topic *topicTrack) absorb(at time.Time, state *topicState) {
-	topic.internal, topic.read = state.internal, true
+	topic.internal, topic.read, topic.replicas = state.internal, true, fewestReplicas(state)
 	topic.newest, topic.newKnown = state.newest, !state.newest.IsZero()
 	for i, p := range state.parts {
 		if i == len(topic.parts) {
-			topic.parts = append(topic.parts, &partTrack{leader: -1, start: unset, lso: unset, head: unset, previous: unset})
+			topic.parts = append(topic.parts, &partTrack{leader: -1, start: unset, lso: unset, head: unset, bytes: unset, previous: unset})
 		}
 		topic.parts[i].absorb(at, p)
 	}
 	topic.parts = topic.parts[:len(state.parts)]
+}
+
+// fewestReplicas is how many copies the partition has that has the fewest; 0 when nobody told.
+func fewestReplicas(state *topicState) int32 {
+	fewest := 0
+	for i, p := range state.parts {
+		if i == 0 || len(p.replicas) < fewest {
+			fewest = len(p.replicas)
+		}
+	}
+	return int32(fewest)
 }
 
 func (p *partTrack) absorb(at time.Time, now partState) {
@@ -254,32 +270,10 @@ func (t *tracker) shownTopics(at time.Time) map[string]bool {
 	return shown
 }
 
-// absorbConfigs remembers topic configurations and tells what changed.
-func (t *tracker) absorbConfigs(s *snapshot, r *round) {
-	if s.configs == nil {
-		return
+// bytesOf estimates what some records of the partition weigh: as much as its others do. 0 when that is not known.
+func (p *partTrack) bytesOf(records int64) float64 {
+	if p.bytes == unset || p.start == unset || p.head <= p.start {
+		return 0
 	}
-	if t.tiered == nil {
-		t.tiered = map[string]bool{}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.configs)) {
-		topic := t.topics[name]
-		if topic == nil {
-			continue
-		}
-		now := s.configs[name]
-		for _, key := range slices.Sorted(maps.Keys(now)) {
-			if was, ok := topic.configs[key]; ok && was != now[key] && t.kind != "embedded" {
-				t.tell(r, s.at, "config_changed", t.entity(streamkeeper.KindTopic, name),
-					fmt.Sprintf("%s of topic %s changed from %s to %s", key, name, was, now[key]),
-					map[string]any{"entity": "topic/" + name, "topic": name, "key": key, "from": was, "to": now[key]})
-			}
-		}
-		topic.configs = now
-		if now["remote.storage.enable"] == "true" {
-			t.tiered[name] = true
-		} else {
-			delete(t.tiered, name)
-		}
-	}
+	return float64(p.bytes) / float64(p.head-p.start) * float64(records)
 }
