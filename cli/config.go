@@ -120,6 +120,8 @@ type ClusterConfig struct {
 	Metrics []string `yaml:"metrics"` // Prometheus text endpoints to scrape
 	Events  string   `yaml:"events"`  // a Streamkeeper broker's event ring
 	Scrape  Duration `yaml:"scrape"`
+	// Declared are files, or folders of files, with what topics should be: Strimzi's KafkaTopic resources.
+	Declared []string `yaml:"declared"`
 
 	TLS  kafka.TLS  `yaml:"tls"`
 	SASL kafka.SASL `yaml:"sasl"`

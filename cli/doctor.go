@@ -17,6 +17,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
+	"github.com/streamkeeper-io/streamkeeper/collectors/declared"
 	"github.com/streamkeeper-io/streamkeeper/collectors/deploys"
 	"github.com/streamkeeper-io/streamkeeper/collectors/events"
 	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
@@ -189,6 +190,11 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	o := kafka.Options{Cluster: cl.Name, Kind: "kafka", Brokers: cl.Brokers, Security: cl.security(), FromStart: fresh}
 	if cl.Events != "" {
 		o.Kind, o.Facts = "embedded", map[string]bool{"tiering": true}
+	}
+	if len(cl.Declared) > 0 {
+		d := declared.New(cl.Name, cl.Declared, s.places.world)
+		o.MoreConfigs = d.Configs
+		s.scheduler.Add(d, every, cl.Name)
 	}
 	k, err := kafka.New(o)
 	if err != nil {

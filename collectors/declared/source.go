@@ -1,0 +1,306 @@
+package declared
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
+)
+
+const (
+	sourceName = "declared" // known to the event log
+	maxFiles   = 1_000
+	maxTold    = 1_000 // drifts that are remembered, and told, at once
+)
+
+// World is what was seen of clusters.
+type World interface {
+	Inventory(cluster string) streamkeeper.Inventory
+}
+
+// Source compares one cluster with its files, as a [collectors.Collector].
+type Source struct {
+	cluster string
+	paths   []string
+	world   World
+
+	mu     sync.Mutex
+	files  map[string]file
+	topics []Topic // of all files that could be read, for this cluster
+
+	told map[place]string // of Collect alone: the drifts that were told, and as what
+}
+
+// file is one that was read.
+type file struct {
+	changed time.Time
+	size    int64
+	topics  []Topic
+	err     error
+}
+
+// place is one thing that can differ.
+type place struct{ topic, key string }
+
+// drift is one that does.
+type drift struct {
+	place
+	declared, actual, file string
+}
+
+// New makes a source. Paths are files, or folders whose .yaml and .yml files are read.
+func New(cluster string, paths []string, world World) *Source {
+	return &Source{cluster: cluster, paths: paths, world: world, files: map[string]file{}, told: map[place]string{}}
+}
+
+// Name is declared.
+func (s *Source) Name() string { return sourceName }
+
+// Kind is declared.
+func (s *Source) Kind() string { return "declared" }
+
+// Configs names the configurations that are declared for some topic, in order.
+func (s *Source) Configs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := map[string]bool{}
+	for _, t := range s.topics {
+		for key := range t.Configs {
+			seen[key] = true
+		}
+	}
+	return sorted(seen)
+}
+
+// Collect does one round: it reads the files that changed, compares, and tells what is new. The error joins the files that
+// could not be read; their topics stay as they were.
+func (s *Source) Collect(ctx context.Context, now time.Time, sink collectors.Sink) error {
+	readErr := s.read(ctx)
+	inv := s.world.Inventory(s.cluster)
+	if !seesTopics(inv) {
+		return readErr // nothing was seen yet: nothing can be missing
+	}
+	var events []streamkeeper.Event
+	standing := map[place]string{}
+	for _, d := range s.drifts(inv) {
+		as := d.declared + "\x00" + d.actual
+		if standing[d.place] = as; s.told[d.place] != as {
+			events = append(events, s.event(now, "drift", d, d.text()))
+		}
+		if len(standing) == maxTold {
+			break
+		}
+	}
+	for _, p := range sortedPlaces(s.told) {
+		if _, still := standing[p]; !still {
+			d := drift{place: p}
+			events = append(events, s.event(now, "drift_ended", d, fmt.Sprintf("%s of topic %s is as declared again", p.key, p.topic)))
+		}
+	}
+	if len(events) == 0 {
+		return readErr
+	}
+	if err := sink.Events(ctx, events, streamkeeper.Watermark{Source: sourceName, Cluster: s.cluster}); err != nil {
+		return errors.Join(readErr, fmt.Errorf("storing drifts of %s: %w", s.cluster, err))
+	}
+	s.told = standing
+	return readErr
+}
+
+// seesTopics reports whether somebody listed the cluster's topics.
+func seesTopics(inv streamkeeper.Inventory) bool { return len(inv.Brokers) > 0 || len(inv.Topics) > 0 }
+
+func (s *Source) event(at time.Time, kind string, d drift, text string) streamkeeper.Event {
+	attrs := map[string]any{"entity": "topic/" + d.topic, "topic": d.topic, "key": d.key}
+	if kind == "drift" {
+		attrs["declared"], attrs["actual"], attrs["file"] = d.declared, d.actual, d.file
+	}
+	return streamkeeper.Event{
+		At: at.UTC(), Kind: kind, Source: sourceName, Text: text, Attrs: attrs,
+		Entity: streamkeeper.Entity{Kind: streamkeeper.KindTopic, Name: d.topic, Cluster: s.cluster},
+	}
+}
+
+func (d drift) text() string {
+	if d.key == "topic" {
+		return fmt.Sprintf("topic %s does not exist, it is declared in %s", d.topic, d.file)
+	}
+	return fmt.Sprintf("%s of topic %s is %s, declared is %s (%s)", d.key, d.topic, d.actual, d.declared, d.file)
+}
+
+// drifts lists what differs, in order.
+func (s *Source) drifts(inv streamkeeper.Inventory) []drift {
+	actual := make(map[string]streamkeeper.TopicInfo, len(inv.Topics))
+	for _, t := range inv.Topics {
+		actual[t.Name] = t
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []drift
+	for _, name := range sorted(s.files) {
+		for _, t := range ofCluster(s.files[name].topics, s.cluster, s.topics) {
+			info, exists := actual[t.Name]
+			out = append(out, compare(t, info, exists, filepath.Base(name))...)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b drift) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.key, b.key)) })
+	return out
+}
+
+// compare lists what differs on one topic.
+func compare(t Topic, info streamkeeper.TopicInfo, exists bool, file string) []drift {
+	var out []drift
+	differs := func(key, declared, actual string) {
+		if declared != actual {
+			out = append(out, drift{place{t.Name, key}, declared, actual, file})
+		}
+	}
+	if !exists {
+		differs("topic", "there", "missing")
+		return out
+	}
+	if t.Partitions > 0 && info.Partitions > 0 {
+		differs("partitions", fmt.Sprint(t.Partitions), fmt.Sprint(info.Partitions))
+	}
+	if t.Replicas > 0 && info.Replicas > 0 {
+		differs("replicas", fmt.Sprint(t.Replicas), fmt.Sprint(info.Replicas))
+	}
+	for key, declared := range t.Configs {
+		if actual, known := info.Configs[key]; known && !sameList(declared, actual) {
+			differs(key, declared, actual)
+		}
+	}
+	return out
+}
+
+// sameList reports whether two values are the same list: brokers tell "compact,delete" however it was written.
+func sameList(a, b string) bool {
+	parts := func(s string) []string {
+		list := strings.Split(s, ",")
+		for i := range list {
+			list[i] = strings.TrimSpace(list[i])
+		}
+		slices.Sort(list)
+		return list
+	}
+	return slices.Equal(parts(a), parts(b))
+}
+
+// ofCluster leaves out the topics of other clusters, where the label of all names more than one and one is called like
+// this one.
+func ofCluster(topics []Topic, cluster string, all []Topic) []Topic {
+	labels := map[string]bool{}
+	for _, t := range all {
+		labels[t.Cluster] = true
+	}
+	if !labels[cluster] {
+		return topics
+	}
+	return slices.DeleteFunc(slices.Clone(topics), func(t Topic) bool { return t.Cluster != "" && t.Cluster != cluster })
+}
+
+// read reads the files that are new or changed and forgets those that are gone.
+func (s *Source) read(ctx context.Context) error {
+	names, errs := s.list()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := map[string]file{}
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		f := s.files[name].again(name)
+		if f.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, f.err))
+		}
+		now[name] = f
+	}
+	s.files = now
+	s.topics = nil
+	for _, name := range sorted(now) {
+		s.topics = append(s.topics, now[name].topics...)
+	}
+	return errors.Join(errs...)
+}
+
+// again is the file as it is now: read if it changed. What it said before stays while it cannot be read.
+func (f file) again(name string) file {
+	info, err := os.Stat(name)
+	if err != nil {
+		f.err = err
+		return f
+	}
+	if f.changed.Equal(info.ModTime()) && f.size == info.Size() {
+		return f
+	}
+	f.changed, f.size = info.ModTime(), info.Size()
+	topics, err := parseFile(name)
+	if f.err = err; err == nil {
+		f.topics = topics
+	}
+	return f
+}
+
+func parseFile(name string) ([]Topic, error) {
+	in, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	text, err := io.ReadAll(io.LimitReader(in, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	return Parse(text)
+}
+
+// list names the files below the paths.
+func (s *Source) list() (names []string, errs []error) {
+	for _, path := range s.paths {
+		err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir() || name != path && !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml"):
+				return nil
+			case len(names) == maxFiles:
+				return fmt.Errorf("more than %d files", maxFiles)
+			}
+			names = append(names, name)
+			return nil
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("declared topics: %w", err))
+		}
+	}
+	return names, errs
+}
+
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func sortedPlaces(m map[place]string) []place {
+	out := make([]place, 0, len(m))
+	for p := range m {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b place) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.key, b.key)) })
+	return out
+}
