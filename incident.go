@@ -23,9 +23,10 @@ type Impact struct {
 
 // Change is something that changed around an incident: a deploy, a config, a topic.
 type Change struct {
-	At   time.Time `json:"at"`
-	Kind string    `json:"kind"`
-	Text string    `json:"text"`
+	At    time.Time `json:"at"`
+	Kind  string    `json:"kind"`
+	Text  string    `json:"text"`
+	Risky bool      `json:"risky,omitempty"` // it can cost somebody records or their order
 }
 
 // Incident is one story over time. Its id is minted when it opens and survives a change of cause.

@@ -43,6 +43,7 @@ type Report struct {
 	NotJudged       []NotJudged      `json:"not_judged"`
 	Sources         []Source         `json:"sources"`
 	Recommendations []Recommendation `json:"recommendations"`
+	Changes         []Change         `json:"changes"` // of the last half hour: risky ones first, then the newest
 }
 
 // Reports is the envelope of `diagnose -o json` and GET /api/v1/reports.

@@ -14,6 +14,16 @@ func writeMarkdown(w io.Writer, reports []streamkeeper.Report) {
 		for _, f := range r.Findings {
 			markdownFinding(w, f)
 		}
+		if len(r.Changes) > 0 {
+			fmt.Fprint(w, "\n## What changed\n\n")
+		}
+		for _, c := range r.Changes {
+			risk := ""
+			if c.Risky {
+				risk = "**risky**: "
+			}
+			fmt.Fprintf(w, "- %s %s%s\n", c.At.UTC().Format("15:04:05Z"), risk, c.Text)
+		}
 		if len(r.NotJudged) > 0 {
 			fmt.Fprint(w, "\n## Not judged\n\n")
 		}

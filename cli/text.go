@@ -17,6 +17,7 @@ const (
 	maxAlternatives = 3
 	maxMissing      = 2
 	maxNotJudged    = 4
+	maxChanges      = 5
 	maxFindings     = 5 // in full; the others are named
 	maxNames        = 6 // of the entities of findings that are only named
 )
@@ -62,6 +63,7 @@ func writeReport(w io.Writer, r streamkeeper.Report, p painter) {
 	}
 	writeBrief(w, brief, p)
 	writeUnexplained(w, r, p)
+	writeChanges(w, r, p)
 	writeNotJudged(w, r, p)
 	writeSources(w, r, p)
 }
@@ -281,6 +283,30 @@ func writeUnexplained(w io.Writer, r streamkeeper.Report, p painter) {
 			text = texts[id]
 		}
 		fmt.Fprintln(w, p.yellow("unexplained  ")+text)
+	}
+}
+
+// writeChanges tells what somebody changed lately; what can cost records or their order first.
+func writeChanges(w io.Writer, r streamkeeper.Report, p painter) {
+	const indent = "             "
+	for i, c := range r.Changes {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		if i == maxChanges {
+			fmt.Fprintln(w, p.dim(fmt.Sprintf("changed      … and %d more (-o json lists them)", len(r.Changes)-i)))
+			return
+		}
+		word := p.dim("changed      ")
+		if c.Risky {
+			word = p.yellow("risky change ")
+		}
+		for j, line := range wrap(c.At.UTC().Format("15:04:05")+" "+c.Text, textWidth-len(indent)) {
+			if j > 0 {
+				word = indent
+			}
+			fmt.Fprintln(w, word+line)
+		}
 	}
 }
 

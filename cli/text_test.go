@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
 )
@@ -34,5 +35,20 @@ func TestWriteReport_NamesWhatIsNotWorthAPage(t *testing.T) {
 	writeReport(&b, streamkeeper.Report{Findings: r.Findings[1:2]}, false)
 	if !strings.Contains(b.String(), "Summary of retired") {
 		t.Errorf("a harmless finding alone is the answer:\n%s", b.String())
+	}
+}
+
+// TestWriteReport_TellsWhatChanged: what can cost records comes first, and the rest does not drown the page.
+func TestWriteReport_TellsWhatChanged(t *testing.T) {
+	at := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	r := streamkeeper.Report{Headline: "nothing is wrong", Changes: []streamkeeper.Change{{At: at, Kind: "retention_cut", Text: "topic orders now keeps 1m", Risky: true}}}
+	for i := range 6 {
+		r.Changes = append(r.Changes, streamkeeper.Change{At: at.Add(time.Duration(i) * time.Second), Kind: "deploy", Text: fmt.Sprintf("orders v%d", i)})
+	}
+	var b strings.Builder
+	writeReport(&b, r, false)
+	want := "risky change 12:00:00 topic orders now keeps 1m\nchanged      12:00:00 orders v0\n"
+	if got := b.String(); !strings.Contains(got, want) || !strings.Contains(got, "changed      … and 2 more") || strings.Contains(got, "v4") {
+		t.Errorf("want\n%s and 2 more, got\n%s", want, got)
 	}
 }

@@ -21,7 +21,7 @@ func (p *pass) report(d infer.Result) streamkeeper.Report {
 	r := streamkeeper.Report{
 		Cluster: p.World.Cluster(p.cluster), GeneratedAt: p.now, TickSeconds: p.Config.Interval.Seconds(),
 		Findings: p.told.Told, Symptoms: p.symptoms(), Unexplained: []string{}, NotJudged: p.notJudged(),
-		Sources: []streamkeeper.Source{}, Recommendations: p.next.Sizing.Recommendations,
+		Sources: []streamkeeper.Source{}, Recommendations: p.next.Sizing.Recommendations, Changes: p.changed,
 	}
 	if r.Cluster.Name == "" {
 		r.Cluster.Name = p.cluster
@@ -39,6 +39,9 @@ func (p *pass) report(d infer.Result) streamkeeper.Report {
 	}
 	if p.Sources != nil {
 		r.Sources = append(r.Sources, p.Sources()...)
+	}
+	for _, source := range r.Sources {
+		r.NotJudged = append(r.NotJudged, source.Untold...)
 	}
 	r.Health = p.health()
 	r.Headline = p.headline(r.Health)

@@ -12,17 +12,26 @@ import (
 )
 
 // changeKinds are the events that say that somebody changed something.
-var changeKinds = []string{
+var changeKinds = append([]string{
 	"deploy", "config_changed", "topic_created", "topic_deleted", "partitions_added", "subscription_changed",
-	"quota_changed", "acl_changed", "shutdown_requested", "broker_started", "reassignment_started",
-}
+	"quota_changed", "acl_changed", "shutdown_requested", "broker_started", "reassignment_started", "group_created", "group_deleted",
+	"group_protocol_changed", "group_assignor_changed", "group_topics_changed", "drift",
+}, riskyKinds...)
 
-// changesWithin is how far back changes are looked for.
-const changesWithin = 30 * time.Minute
+// riskyKinds are those of the changes that can cost somebody records or their order.
+var riskyKinds = []string{"retention_cut", "min_insync_replicas_lowered", "read_topic_deleted", "partitions_added_under_keys"}
+
+const (
+	// changesWithin is how far back changes are looked for.
+	changesWithin = 30 * time.Minute
+	// changesTold bounds the changes in a report.
+	changesTold = 50
+)
 
 // stories is what incident.Step needs to know of this tick.
 func (p *pass) stories() incident.Input {
 	in := incident.Input{Now: p.scope.Now, Cluster: p.cluster, Blind: p.blind, Changes: p.changes()}
+	p.changed = changed(in.Changes)
 	for _, id := range sortedKeys(p.judged) {
 		j := p.judged[id]
 		in.Candidates = append(in.Candidates, incident.Candidate{
@@ -94,9 +103,29 @@ func (p *pass) changes() []incident.Change {
 		if text == "" {
 			text = strings.ReplaceAll(e.Kind, "_", " ") + " on " + e.Entity.String()
 		}
-		out = append(out, incident.Change{Change: streamkeeper.Change{At: e.At, Kind: e.Kind, Text: text}, Entity: e.Entity})
+		change := streamkeeper.Change{At: e.At, Kind: e.Kind, Text: text, Risky: slices.Contains(riskyKinds, e.Kind)}
+		out = append(out, incident.Change{Change: change, Entity: e.Entity})
 	}
 	return out
+}
+
+// changed lists what changed lately for the report: the risky changes first, then the newest.
+func changed(all []incident.Change) []streamkeeper.Change {
+	out := make([]streamkeeper.Change, 0, len(all))
+	for _, c := range all {
+		out = append(out, c.Change)
+	}
+	slices.SortStableFunc(out, func(a, b streamkeeper.Change) int {
+		switch {
+		case a.Risky == b.Risky:
+			return b.At.Compare(a.At)
+		case a.Risky:
+			return -1
+		default:
+			return 1
+		}
+	})
+	return out[:min(len(out), changesTold)]
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -1,10 +1,12 @@
 package diagnose
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/incident"
 	"github.com/streamkeeper-io/streamkeeper/rules"
 )
 
@@ -25,5 +27,29 @@ func TestBreached(t *testing.T) {
 		if got := breached(c.node, &streamkeeper.Observation{Numbers: c.numbers}, time.Minute); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
+	}
+}
+
+func TestChanged(t *testing.T) {
+	at := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	all := []incident.Change{}
+	for i, kind := range []string{"deploy", "retention_cut", "config_changed", "drift"} {
+		all = append(all, incident.Change{Change: streamkeeper.Change{At: at.Add(time.Duration(i) * time.Second), Kind: kind, Risky: kind == "retention_cut"}})
+	}
+	var got []string
+	for _, c := range changed(all) {
+		got = append(got, c.Kind)
+	}
+	if want := []string{"retention_cut", "drift", "config_changed", "deploy"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v: risky ones first, then the newest", got, want)
+	}
+	for range changesTold {
+		all = append(all, all[0])
+	}
+	if n := len(changed(all)); n != changesTold {
+		t.Errorf("%d changes in a report", n)
+	}
+	if changed(nil) == nil {
+		t.Error("no changes are an empty list")
 	}
 }

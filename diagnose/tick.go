@@ -101,6 +101,7 @@ type pass struct {
 	entries  []Entry
 	judged   map[string]*judged // by finding id
 	told     incident.Output
+	changed  []streamkeeper.Change
 }
 
 func (t *Tick) begin(cluster string, now time.Time, mem Memory) *pass {

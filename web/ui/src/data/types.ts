@@ -77,6 +77,13 @@ export interface Recommendation {
   bounded_by?: string;
 }
 
+export interface Change {
+  at: string;
+  kind: string;
+  text: string;
+  risky?: boolean;
+}
+
 export interface Report {
   cluster: { name: string; id: string; kind: string };
   generated_at: string;
@@ -89,6 +96,7 @@ export interface Report {
   not_judged: { what: string; needs: string }[] | null;
   sources: Source[] | null;
   recommendations: Recommendation[] | null;
+  changes?: Change[] | null;
 }
 
 export interface Reports {
@@ -108,7 +116,7 @@ export interface Incident {
   root: Finding;
   consequences: Finding[] | null;
   symptoms: Symptom[] | null;
-  changes: { at: string; kind: string; text: string }[] | null;
+  changes: Change[] | null;
   cluster: string;
 }
 

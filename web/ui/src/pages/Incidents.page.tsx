@@ -1,3 +1,4 @@
+import { Changes } from '../components/Changes';
 import { FindingCard } from '../components/Finding';
 import { useApi } from '../data/fetch';
 import type { Incident } from '../data/types';
@@ -43,7 +44,6 @@ function State({ incident: i }: { incident: Incident }) {
 export function IncidentPage({ id, now }: { id: string; now: number }) {
   const { data: i, error } = useApi<Incident>(`api/v1/incidents/${encodeURIComponent(id)}`, 5);
   if (!i) return <p class="card muted">{error ?? 'loading'}</p>;
-  const changes = i.changes ?? [];
   // A resolved incident is drawn as it was, from 15 minutes before it to 5 after; an open one up to now.
   const last = endOf(i, now);
   const end = i.resolved_at ? Math.floor(last / 1000) + 300 : undefined;
@@ -67,18 +67,7 @@ export function IncidentPage({ id, now }: { id: string; now: number }) {
       {(i.consequences ?? []).map((f) => (
         <FindingCard key={f.id} finding={f} {...card} open={false} />
       ))}
-      {changes.length > 0 ? (
-        <section class="card">
-          <h3>What changed</h3>
-          <ul>
-            {changes.map((c) => (
-              <li key={c.at + c.text}>
-                <span class="muted">{moment(c.at, now)}</span> {c.kind}: {c.text}
-              </li>
-            ))}
-          </ul>
-        </section>
-      ) : null}
+      <Changes changes={i.changes} now={now} />
     </>
   );
 }

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
+import { Changes } from '../components/Changes';
 import { ClusterCharts } from '../components/ClusterCharts';
 import { FindingCard } from '../components/Finding';
 import { HealthBadge } from '../components/Health';
@@ -43,6 +44,7 @@ export function Overview({ live, report, route, now }: { live: Live; report: Rep
         <Brief key={`${same[0].verdict} ${same[0].cause}`} same={same} now={now} minutes={minutes} />
       ))}
       <Symptoms report={report} now={now} />
+      <Changes changes={report.changes} now={now} />
       <Recommendations report={report} />
       <nav class="windows" aria-label="Window of the charts">
         <span class="muted">last</span>
