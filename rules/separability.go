@@ -42,7 +42,7 @@ func standardContext() map[string]streamkeeper.State {
 	} {
 		out[atom] = streamkeeper.Present
 	}
-	for _, atom := range []string{"kip848", "static", "kafka", "reads_ahead", "client_metrics", "source_probe", "source_spans", "members_unnamed"} {
+	for _, atom := range []string{"kip848", "static", "kafka", "reads_ahead", "client_metrics", "source_probe", "source_spans", "disks_told", "quorum_told", "members_unnamed"} {
 		out[atom] = streamkeeper.Absent
 	}
 	return out
@@ -56,7 +56,9 @@ var otherEvents = []string{"deploy", "deploy_finished", "drift", "log_line"}
 func DefaultProfiles() []Profile {
 	embedded := Profile{Name: "embedded", Dialects: []string{"streamkeeper", "kafka"}, NotEvents: otherEvents, Facts: standardContext(), Limit: fullLimit}
 	full := Profile{Name: "full", Facts: standardContext(), Limit: fullLimit}
-	full.Facts["source_probe"], full.Facts["source_spans"] = streamkeeper.Present, streamkeeper.Present
+	for _, atom := range []string{"source_probe", "source_spans", "disks_told", "quorum_told"} {
+		full.Facts[atom] = streamkeeper.Present
+	}
 	protocol := Profile{Name: "protocol", Dialects: []string{"kafka"}, Events: kafkaEvents, Facts: standardContext(), Limit: partLimit}
 	for _, atom := range []string{"source_streamkeeper", "embedded", "leave_reasons", "direct_tcp"} {
 		protocol.Facts[atom] = streamkeeper.Absent

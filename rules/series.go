@@ -137,7 +137,7 @@ var kafkaEvents = []string{
 	"member_seen", "member_gone", "group_became_empty", "topic_created", "topic_deleted", "partitions_added", "config_changed",
 	"broker_unreachable", "broker_back", "partition_offline", "partition_online", "retention_cut", "min_insync_replicas_lowered",
 	"read_topic_deleted", "partitions_added_under_keys", "group_created", "group_deleted", "group_protocol_changed",
-	"group_assignor_changed", "group_topics_changed",
+	"group_assignor_changed", "group_topics_changed", "log_dir_offline", "log_dir_back", "quorum_leader_changed", "quorum_voters_changed",
 }
 
 func isKafkaEvent(kind string) bool { return slices.Contains(kafkaEvents, kind) }

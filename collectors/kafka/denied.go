@@ -12,12 +12,16 @@ type sees int
 const (
 	seesTopicConfigs sees = iota
 	seesDynamicConfigs
+	seesLogDirs
+	seesQuorum
 )
 
 // permissions is what each needs; docs/permissions.md has the same rows.
 var permissions = map[sees]streamkeeper.NotJudged{
 	seesTopicConfigs:   {What: "changes of topics' configurations, and what retention deletes", Needs: "the ACL DescribeConfigs on topics"},
 	seesDynamicConfigs: {What: "configurations that are changed on running brokers", Needs: "the ACL DescribeConfigs on the cluster"},
+	seesLogDirs:        {What: "how full the brokers' disks are, log directories that failed, sizes of partitions", Needs: "the ACL Describe on the cluster (DescribeLogDirs)"},
+	seesQuorum:         {What: "the controllers' quorum: its leader, and who is behind", Needs: "the ACL Describe on the cluster (DescribeQuorum)"},
 }
 
 // denials is what the cluster does not let us see. It is safe for concurrent use: reports ask between rounds.

@@ -1,6 +1,6 @@
 // Package kafka is the source that watches a cluster through the Kafka protocol alone, whatever engine
 // speaks it. It reads and never writes: Metadata, ListOffsets, ListGroups, DescribeGroups,
-// ConsumerGroupDescribe, OffsetFetch, DescribeConfigs.
+// ConsumerGroupDescribe, OffsetFetch, DescribeConfigs, DescribeLogDirs, DescribeQuorum.
 //
 // A round has two halves. Reading (read_*.go) asks the cluster and fills a [snapshot], in which everything
 // that could not be read is missing. Tracking (track_*.go) is pure: it compares the snapshot with what was

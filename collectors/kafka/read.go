@@ -33,6 +33,8 @@ type readCache struct {
 	moved     bool // a leader was not where Metadata said: ask again
 	configs   turns[string]
 	dynamic   turns[int32] // brokers, for what was set on them while they run
+	disks     turns[int32]
+	quorum    turns[int32] // one
 }
 
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
@@ -48,6 +50,8 @@ func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 		c.readOffsets(ctx, s)
 		c.readHeld(ctx, s)
 		c.readConfigs(ctx, s)
+		c.readDisks(ctx, s)
+		c.readQuorum(ctx, s)
 	}
 	c.cache.rounds++
 	return s

@@ -27,6 +27,8 @@ type snapshot struct {
 	heads      int                          // and how many were told
 	configs    map[string]map[string]string // by topic; nil when not read in this round
 	dynamic    map[string]map[string]string // what was set on running brokers, by node id; "" is for all of them
+	disks      map[int32]brokerDisks        // of the brokers whose turn it was
+	quorum     *quorumState                 // nil when not read in this round
 	held       map[partition]openTxn        // at the stable offsets that stand still
 	errors     []error
 

@@ -41,6 +41,8 @@ type tracker struct {
 	brokersTold int                          // how many brokers they named
 	tiered      map[string]bool              // topics with remote storage, nil when configs were never read
 	dynamic     map[string]map[string]string // what was last set on running brokers, by node id; "" is for all of them
+	quorum      *quorumState                 // as last told
+	quorumAt    time.Time
 }
 
 // round is what one round found out.
@@ -71,6 +73,8 @@ func (t *tracker) absorb(s *snapshot) *round {
 	}
 	t.absorbBrokers(s, r)
 	t.absorbTopics(s, r)
+	t.absorbDisks(s, r)
+	t.absorbQuorum(s, r)
 	t.absorbHeld(s)
 	t.absorbGroups(s, r)
 	t.absorbConfigs(s, r)
@@ -136,6 +140,7 @@ func (t *tracker) measure(r *round) {
 	t.measureTopics(r)
 	t.measureGroups(r)
 	t.measurePartitions(r)
+	t.measureQuorum(r)
 	if !t.started.IsZero() {
 		r.add("streamkeeper_cluster_watched_seconds", map[string]string{"cluster": t.cluster}, r.at.Sub(t.started).Seconds())
 	}
@@ -158,6 +163,9 @@ func (t *tracker) clusterFacts() map[string]bool {
 		if g.described && g.size > 0 {
 			consuming++
 		}
+	}
+	if !t.exported && t.kind != "embedded" && t.metadata {
+		facts["quorum_told"], facts["disks_told"] = t.quorum != nil, t.disksTold()
 	}
 	if t.exported {
 		live, facts["members_unnamed"] = t.brokersTold, true

@@ -35,6 +35,7 @@ type brokerTrack struct {
 	leads   int // leaderships in the last Metadata that was read while it was reachable
 	ledKnow bool
 	led     []leadership // over the last minute
+	disks   diskTrack
 }
 
 type leadership struct {
@@ -190,6 +191,7 @@ func (t *tracker) measureBrokers(r *round) {
 		if b.ledKnow && b.reachable {
 			r.add("streamkeeper_broker_leaderships", labels, float64(b.leads))
 		}
+		t.measureDisks(r, b, labels)
 	}
 	if t.metadata {
 		r.add("streamkeeper_cluster_brokers", map[string]string{"cluster": t.cluster}, float64(listed))

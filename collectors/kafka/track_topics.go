@@ -188,14 +188,15 @@ func (t *tracker) measureTopics(r *round) {
 			continue
 		}
 		r.add("streamkeeper_topic_partitions", topic.labels, float64(len(topic.parts)))
-		var sum, fresh, ever, offline int64
-		led := true
+		var sum, fresh, ever, offline, bytes int64
+		led, sized := true, true
 		var stuck time.Duration
 		for _, p := range topic.parts {
 			if p.offline {
 				offline++
 			}
-			led = led && p.leader != leaderUnknown
+			led, sized = led && p.leader != leaderUnknown, sized && p.bytes != unset
+			bytes += p.bytes
 			if p.head == unset {
 				continue
 			}
@@ -216,6 +217,9 @@ func (t *tracker) measureTopics(r *round) {
 			if !t.exported {
 				r.add("streamkeeper_topic_stable_offset_stuck_seconds", topic.labels, stuck.Seconds())
 			}
+		}
+		if sized {
+			r.add("streamkeeper_topic_log_bytes", topic.labels, float64(bytes))
 		}
 		if topic.newKnown {
 			r.add("streamkeeper_topic_newest_record_age_seconds", topic.labels, max(0, r.at.Sub(topic.newest).Seconds()))
@@ -241,6 +245,9 @@ func (t *tracker) measurePartitions(r *round) {
 			}
 			labels := map[string]string{"cluster": t.cluster, "topic": name, "partition": strconv.Itoa(i)}
 			r.add("streamkeeper_topic_partition_end_offset", labels, float64(p.head))
+			if p.bytes != unset {
+				r.add("streamkeeper_topic_partition_log_bytes", labels, float64(p.bytes))
+			}
 			if p.start != unset {
 				r.add("streamkeeper_topic_partition_log_start_offset", labels, float64(p.start))
 			}
