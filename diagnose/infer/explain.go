@@ -86,11 +86,12 @@ func (pan *panel) weigh(f *Finding, c int32, j *joint) {
 			if n.Symptom && n.State == streamkeeper.Present && w > explains {
 				f.Explains = append(f.Explains, con.Ref)
 			}
-		case w < -noWeight:
+		case w < -noWeight*e.share:
 			con.Bearing = streamkeeper.Refutes
 			f.Against = append(f.Against, con)
 		}
 	}
+	f.Against = told(f.Against)
 	sortByWeight(f.For)
 	sortByWeight(f.Against)
 	sortByWeight(f.Missing)
@@ -123,7 +124,7 @@ func (pan *panel) shares(c *cause) (assessed, assessable float64) {
 	var known, all, supplied float64
 	for _, e := range c.edges {
 		n := &pan.nodes[e.node]
-		w := expectedWeight(max(e.chance, n.Leak), n.Leak)
+		w := e.share * expectedWeight(max(e.chance, n.Leak), n.Leak)
 		all += w
 		if !n.Unsourced || n.known {
 			supplied += w
@@ -204,10 +205,11 @@ func (pan *panel) difference(mine, theirs []float64) []Contribution {
 		if !n.known || mine[i] == theirs[i] {
 			continue
 		}
-		if w := n.exp * (n.logLikelihood(theirs[i]) - n.logLikelihood(mine[i])); w < -noWeight {
+		if w := n.exp * (n.logLikelihood(theirs[i]) - n.logLikelihood(mine[i])); w < 0 {
 			out = append(out, Contribution{Ref: n.ref(), Bearing: streamkeeper.Refutes, State: n.State, Weight: w, Group: n.Group})
 		}
 	}
+	out = slices.DeleteFunc(told(out), func(c Contribution) bool { return c.Weight > -noWeight })
 	sortByWeight(out)
 	return out[:min(len(out), reasonCount)]
 }

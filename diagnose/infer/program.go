@@ -42,6 +42,7 @@ type edge struct {
 	full   float64 // compiled noisy-OR parameter with all effects due
 	keep   float64 // 1 - the parameter as far as its effect is due now
 	due    float64 // phased-in share of an absent effect, 1 when present or undated
+	share  float64 // what it counts in a cause's assessment: 1 ÷ the entities on which the cause may have this effect
 	known  bool
 	loose  bool // applies_when unknown
 	after  [2]time.Duration
@@ -200,7 +201,7 @@ func (p *program) orderEdges(in []Edge, nodeAt []int32) []edge {
 		}
 		out = append(out, edge{
 			node: nodeAt[e.Node], chance: e.Chance, full: parameter(e.Chance, n.Leak), after: e.After,
-			known: n.known, loose: e.Applies == streamkeeper.Unknown, due: 1,
+			known: n.known, loose: e.Applies == streamkeeper.Unknown, due: 1, share: 1,
 		})
 	}
 	slices.SortFunc(out, func(a, b edge) int { return cmp.Compare(a.node, b.node) })

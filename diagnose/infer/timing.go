@@ -17,7 +17,7 @@ const (
 )
 
 // timing phases absent effects in: an effect whose delay has not passed since the onset of its cause is
-// pending, so its absence says nothing yet.
+// pending, so its absence says nothing yet. What is absent on many entities then counts once.
 func (p *program) timing(c *cause, now time.Time) {
 	onset, evidence := p.onsets(c)
 	c.onset = onset
@@ -30,8 +30,11 @@ func (p *program) timing(c *cause, now time.Time) {
 			}
 		}
 		e.keep = 1 - e.full*e.due
+	}
+	p.once(c)
+	for _, e := range c.edges {
 		if e.known && e.keep < 1 {
-			c.telling = append(c.telling, *e)
+			c.telling = append(c.telling, e)
 		}
 	}
 	c.temporal = p.temporal(c, evidence)
