@@ -184,6 +184,25 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// The word goes with the number that is written, also where that is a bound.
+func TestPlural(t *testing.T) {
+	l := fixedLog{blind: "unseen", events: []streamkeeper.Event{event(10, "unseen member=x"), event(20, "lost member=x"), event(30, "lost member=y")}}
+	for source, want := range map[string]string{
+		`{{events("unseen")}} {{plural(events("unseen"), "member", "members")}}`: "at least 1 member",
+		`{{events("lost")}} {{plural(events("lost"), "member", "members")}}`:     "2 members",
+		`{{plural(b, "member", "members")}}`:                                     "members",
+		`{{plural(gone, "member", "members")}}`:                                  "members",
+	} {
+		m, err := compileTemplate(source, scope{mode: modeSay, entity: streamkeeper.KindGroup, signals: testSignals, events: true})
+		if err != nil {
+			t.Fatalf("%s: %v", source, err.text)
+		}
+		if text, missing := m.render(testFrame(fixedReadings{"b": 0}, fixedWorld{}, l)); text != want || len(missing) > 0 {
+			t.Errorf("%s gives %q %v, want %q", source, text, missing, want)
+		}
+	}
+}
+
 func TestRelated_PartlyKnownIsABound(t *testing.T) {
 	w := fixedWorld{related: map[streamkeeper.EntityKind][]string{streamkeeper.KindTopic: {"t1", "t2"}}}
 	for when, want := range map[string]streamkeeper.State{
@@ -229,6 +248,7 @@ func TestCompile_Mistakes(t *testing.T) {
 		{"ramp(a, 1) > 1", 0, "ramp() wants 3 argument(s), got 2"},
 		{"dur('soon') > 1", 4, `duration "soon": want for example 30s, 5m, 24h`},
 		{"duration(a) == '1 s'", 0, "text functions belong into say and advice"},
+		{"plural(a, 'x', 'y') == 'x'", 0, "text functions belong into say and advice"},
 		{"[1, 2] == a", 0, "this form is not part of the condition language"},
 		{"let x = 1; x > 0", 4, "this form is not part of the condition language"},
 		{"a in 5", 5, "in wants a list as in ['a', 'b'], or a range as in 1..5"},

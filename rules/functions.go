@@ -22,7 +22,7 @@ var textFunctions = map[string]func(float64) string{
 
 // functionNames lists every function, to suggest one.
 var functionNames = []string{
-	"abs", "floor", "ceil", "log", "sqrt", "duration", "percent", "bytes", "round", "min", "max", "ramp", "dur", "known", "coalesce", "fact",
+	"abs", "floor", "ceil", "log", "sqrt", "duration", "percent", "bytes", "round", "min", "max", "ramp", "dur", "known", "coalesce", "plural", "fact",
 	"max_of", "min_of", "sum_of", "avg_of", "events", "distinct", "most", "latest", "age_of", "share", "span", "gap_ratio_share", "replaced",
 }
 
@@ -61,6 +61,8 @@ func (c *compiler) call(n ast.Node, name string, args []ast.Node) (evalFn, typ) 
 		}
 	case "coalesce":
 		return c.coalesce(n, args)
+	case "plural":
+		return c.plural(n, args)
 	case "fact":
 		if atom, ok := c.literal(n, name, args, 0); ok && c.arity(n, name, args, 1, 1) {
 			c.uses.atoms[atom] = true
@@ -217,6 +219,30 @@ func (c *compiler) coalesce(n ast.Node, args []ast.Node) (evalFn, typ) {
 		}
 		return y(f)
 	}, t
+}
+
+// plural is the word for so many: the second argument for one, the third for any other number and one that is not known.
+// A bound counts as the number that is written: "at least 1 member".
+func (c *compiler) plural(n ast.Node, args []ast.Node) (evalFn, typ) {
+	if c.scope.mode != modeSay && c.scope.mode != modeFree {
+		c.fail(n, "text functions belong into say and advice")
+		return nothing, typText
+	}
+	if !c.arity(n, "plural", args, 3, 3) {
+		return nothing, typText
+	}
+	x := c.of(args[0], typNumber)
+	one, ok1 := c.literal(n, "plural", args, 1)
+	many, ok2 := c.literal(n, "plural", args, 2)
+	if !ok1 || !ok2 {
+		return nothing, typText
+	}
+	return func(f *frame) value {
+		if v := f.quiet(x); v.kind == number && v.n == 1 {
+			return words(one)
+		}
+		return words(many)
+	}, typText
 }
 
 // format compiles a function from a number to text.
