@@ -102,7 +102,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	}
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: s.places.series, World: s.places.world, Events: s.places.events,
-		Ledger: s.doctor.history, Sources: s.doctor.told(s.scheduler.Sources),
+		Ledger: s.doctor.history, Sources: s.doctor.told(s.scheduler.SourcesOf),
 		Config: diagnose.Config{
 			Interval: s.config.Diagnose.Tick.Duration, SLOLag: s.config.Diagnose.SLOLag.Duration, URL: "http://" + address,
 			Sizing: diagnose.SizingConfig{Place: capacity.Place{Prometheus: "http://" + address + "/prometheus"}},
@@ -226,14 +226,19 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	return nil
 }
 
-// told leaves out the sources that only listen while nobody speaks to them: what is not used is not in trouble.
-func (d *doctor) told(all func() []streamkeeper.Source) func() []streamkeeper.Source {
-	return func() []streamkeeper.Source {
+// told marks the sources that only listen, and leaves them out while nobody speaks to them: what is not used is not in
+// trouble.
+func (d *doctor) told(of func(cluster string) []streamkeeper.Source) func(cluster string) []streamkeeper.Source {
+	return func(cluster string) []streamkeeper.Source {
 		heard := map[string]bool{}
 		for _, l := range d.listeners {
 			heard[l.Kind()] = heard[l.Kind()] || l.Heard()
 		}
-		return slices.DeleteFunc(all(), func(s streamkeeper.Source) bool { spoken, listens := heard[s.Kind]; return listens && !spoken })
+		all := slices.DeleteFunc(of(cluster), func(s streamkeeper.Source) bool { spoken, listens := heard[s.Kind]; return listens && !spoken })
+		for i := range all {
+			_, all[i].Listens = heard[all[i].Kind]
+		}
+		return all
 	}
 }
 

@@ -95,7 +95,7 @@ func (e *exportedCluster) replay(ctx context.Context, places *places, every time
 	exported := kafka.NewExported(kafka.ExportedOptions{Cluster: e.name, Series: places.series, Every: every})
 	tick := &diagnose.Tick{
 		Catalog: e.rulebook, Signals: places.series, World: places.world, Events: places.events,
-		Sources: func() []streamkeeper.Source { return exported.Sources(e.now) },
+		Sources: func(string) []streamkeeper.Source { return exported.Sources(e.now) },
 		Config:  diagnose.Config{Interval: every},
 	}
 	var last streamkeeper.Report

@@ -17,9 +17,6 @@ import (
 // observeInterval is how often `diagnose --brokers` looks: short, because a person waits.
 const observeInterval = 2 * time.Second
 
-// staleAfter is when a look is too old to answer for the end of an observation.
-const staleAfter = 10 * observeInterval
-
 // observeBrokers watches a cluster through the Kafka protocol for a while, without a server, and reports what it
 // saw. It reads only. A suspect needs several looks, so the answer is as good as --for is long; what more
 // telemetry would decide is listed under "not judged".
@@ -48,7 +45,7 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 	scheduler := collectors.NewScheduler(collectors.Options{Sink: collectors.WithoutOwn(places), Logger: slog.New(slog.DiscardHandler)})
 	scheduler.Add(c, observeInterval, name)
 	tick := &diagnose.Tick{
-		Catalog: rulebook, Signals: places.series, World: places.world, Events: places.events, Sources: scheduler.Sources,
+		Catalog: rulebook, Signals: places.series, World: places.world, Events: places.events, Sources: scheduler.SourcesOf,
 		Config: diagnose.Config{Interval: observeInterval},
 	}
 	bounded, cancel := context.WithTimeout(ctx, f.window)
@@ -86,7 +83,7 @@ func seenEnough(r streamkeeper.Report, sources []streamkeeper.Source) error {
 		switch {
 		case s.FreshSeconds == nil:
 			return fmt.Errorf("nothing could be read: %s", s.Error)
-		case s.Error != "" && *s.FreshSeconds > staleAfter.Seconds() && r.Health.State == streamkeeper.Healthy:
+		case s.Stale && r.Health.State == streamkeeper.HealthUnknown:
 			return fmt.Errorf("the last whole look was %.0f s before the end, and nothing was wrong then: %s", *s.FreshSeconds, s.Error)
 		}
 	}

@@ -16,8 +16,8 @@ func TestStaleClusterIsNotHealthy(t *testing.T) {
 		"never read":                         {streamkeeper.HealthUnknown, streamkeeper.Source{Error: "refused"}, false},
 		"read until the end":                 {streamkeeper.Healthy, streamkeeper.Source{FreshSeconds: &fresh}, true},
 		"one round failed":                   {streamkeeper.Healthy, streamkeeper.Source{FreshSeconds: &fresh, Error: "deadline"}, true},
-		"healthy when it was last read":      {streamkeeper.Healthy, streamkeeper.Source{FreshSeconds: &old, Error: "deadline"}, false},
-		"what is wrong is told all the same": {streamkeeper.Critical, streamkeeper.Source{FreshSeconds: &old, Error: "deadline"}, true},
+		"healthy when it was last read":      {streamkeeper.HealthUnknown, streamkeeper.Source{FreshSeconds: &old, Stale: true, Error: "deadline"}, false},
+		"what is wrong is told all the same": {streamkeeper.Critical, streamkeeper.Source{FreshSeconds: &old, Stale: true, Error: "deadline"}, true},
 	} {
 		err := seenEnough(streamkeeper.Report{Health: streamkeeper.Health{State: c.state}}, []streamkeeper.Source{c.source})
 		if (err == nil) != c.enough {

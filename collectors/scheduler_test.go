@@ -162,6 +162,13 @@ func TestSchedulerEndsRoundsAndIsolatesFailures(t *testing.T) {
 		if got[2].Error != "" || got[2].FreshSeconds == nil || *got[2].FreshSeconds != 3 || got[2].Kind != "fake" {
 			t.Errorf("%+v, want fresh for 3 s", got[2])
 		}
+		if got[0].Stale || got[2].Stale {
+			t.Errorf("stale after 18 s, before three rounds and twenty seconds are over: %+v", got)
+		}
+		time.Sleep(3 * time.Second)
+		if again := s.SourcesOf("c"); !again[0].Stale || !again[1].Stale || again[2].Stale {
+			t.Errorf("after 21 s: %+v, want those stale that were never read whole", again)
+		}
 		if n := len(s.Sources()); n != 4 {
 			t.Errorf("%d sources over all clusters, want 4", n)
 		}

@@ -14,6 +14,7 @@ type source struct {
 	cluster   string
 
 	mu     sync.Mutex
+	first  time.Time // the first round
 	good   time.Time // the last round without an error
 	err    error     // of the last round
 	rounds int
@@ -25,6 +26,9 @@ func (s *source) done(now time.Time, err error) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed = (s.err == nil) != (err == nil)
+	if s.first.IsZero() {
+		s.first = now
+	}
 	s.rounds++
 	s.err = err
 	if err != nil {
@@ -35,14 +39,23 @@ func (s *source) done(now time.Time, err error) (changed bool) {
 	return changed
 }
 
+// A source is stale once it was not read whole for so many rounds, and so long; one round may fail, or take its time.
+const (
+	staleRounds  = 3
+	staleAtLeast = 20 * time.Second
+)
+
 func (s *source) state(now time.Time) streamkeeper.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := streamkeeper.Source{Name: s.collector.Name(), Kind: s.collector.Kind()}
+	since := s.first
 	if !s.good.IsZero() {
 		fresh := max(0, now.Sub(s.good).Seconds())
 		out.FreshSeconds = &fresh
+		since = s.good
 	}
+	out.Stale = !since.IsZero() && now.Sub(since) > max(staleRounds*s.every, staleAtLeast)
 	if s.err != nil {
 		out.Error = s.err.Error()
 	}

@@ -24,6 +24,10 @@ var (
 		"Open incidents by severity.", []string{"cluster", "severity"}, nil)
 	descFinding = prometheus.NewDesc("streamkeeper_finding_confidence_ratio",
 		"Confidence of a finding that is told.", []string{"cluster", "cause", "kind", "entity", "verdict"}, nil)
+	descStale = prometheus.NewDesc("streamkeeper_diagnose_source_stale",
+		"1 while a source that the diagnosis rests on was not read whole lately.", []string{"cluster", "source", "kind"}, nil)
+	descWhole = prometheus.NewDesc("streamkeeper_diagnose_source_last_whole_timestamp_seconds",
+		"When a source was last read whole; absent when it never was.", []string{"cluster", "source", "kind"}, nil)
 	descSymptoms = prometheus.NewDesc("streamkeeper_finding_symptoms",
 		"Present symptoms, and how many of them nothing explains.", []string{"cluster", "explained"}, nil)
 )
@@ -53,8 +57,28 @@ func (m *metrics) tick(cluster string, d time.Duration, err error) {
 func (l *Loop) Describe(ch chan<- *prometheus.Desc) {
 	l.metrics.ticks.Describe(ch)
 	l.metrics.seconds.Describe(ch)
-	for _, d := range []*prometheus.Desc{descLast, descHealth, descOpen, descFinding, descSymptoms} {
+	for _, d := range []*prometheus.Desc{descLast, descHealth, descOpen, descFinding, descStale, descWhole, descSymptoms} {
 		ch <- d
+	}
+}
+
+// collectSources tells how fresh a report's sources were; what only listens is never stale.
+func collectSources(r streamkeeper.Report, gauge func(d *prometheus.Desc, v float64, labels ...string)) {
+	seen := map[[2]string]bool{}
+	for _, s := range r.Sources {
+		key := [2]string{s.Name, s.Kind}
+		if s.Listens || seen[key] {
+			continue
+		}
+		seen[key] = true
+		stale := 0.0
+		if s.Stale {
+			stale = 1
+		}
+		gauge(descStale, stale, r.Cluster.Name, s.Name, s.Kind)
+		if s.FreshSeconds != nil {
+			gauge(descWhole, float64(r.GeneratedAt.UnixMilli())/1000-*s.FreshSeconds, r.Cluster.Name, s.Name, s.Kind)
+		}
 	}
 }
 
@@ -91,6 +115,7 @@ func (l *Loop) Collect(ch chan<- prometheus.Metric) {
 			seen[key] = true
 			gauge(descFinding, f.Confidence, name, f.Cause, string(f.Entity.Kind), f.Entity.Name, string(f.Verdict))
 		}
+		collectSources(r, gauge)
 		unexplained := map[string]bool{}
 		for _, id := range r.Unexplained {
 			unexplained[id] = true

@@ -1,9 +1,11 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/infer"
@@ -38,13 +40,14 @@ func (p *pass) report(d infer.Result) streamkeeper.Report {
 		}
 	}
 	if p.Sources != nil {
-		r.Sources = append(r.Sources, p.Sources()...)
+		r.Sources = append(r.Sources, p.Sources(p.cluster)...)
 	}
 	for _, source := range r.Sources {
 		r.NotJudged = append(r.NotJudged, source.Untold...)
 	}
 	r.Health = p.health()
 	r.Headline = p.headline(r.Health)
+	p.admitStale(&r)
 	return r
 }
 
@@ -86,6 +89,42 @@ func (p *pass) health() streamkeeper.Health {
 	}
 	score = max(score, 0)
 	return streamkeeper.Health{Score: &score, State: state}
+}
+
+// admitStale says which sources have not been read lately, since when. What is wrong may rest on what they told last; that
+// nothing is wrong may not: where all sources of a kind are stale the health is not known.
+func (p *pass) admitStale(r *streamkeeper.Report) {
+	fresh, stale := map[string]bool{}, []streamkeeper.Source{}
+	for _, s := range r.Sources {
+		switch {
+		case s.Listens:
+		case s.Stale:
+			stale = append(stale, s)
+		default:
+			fresh[s.Kind] = true
+		}
+	}
+	blind := ""
+	for _, s := range stale {
+		since := p.lastWhole(s)
+		r.NotJudged = append(r.NotJudged, streamkeeper.NotJudged{What: "what " + s.Name + " tells: " + since, Needs: cmp.Or(s.Error, "a whole look at it")})
+		if blind == "" && !fresh[s.Kind] {
+			blind = s.Name + " " + since
+		}
+	}
+	if blind != "" && (r.Health.State == streamkeeper.Healthy || r.Health.State == streamkeeper.HealthUnknown) {
+		r.Health = streamkeeper.Health{State: streamkeeper.HealthUnknown}
+		r.Headline = "it is not known whether anything is wrong: " + blind
+	}
+}
+
+// lastWhole says when a source was last read whole.
+func (p *pass) lastWhole(s streamkeeper.Source) string {
+	if s.FreshSeconds == nil {
+		return "was never read whole"
+	}
+	age := time.Duration(*s.FreshSeconds * float64(time.Second))
+	return fmt.Sprintf("was last read whole at %s, %s ago", p.now.Add(-age).UTC().Format("15:04:05Z"), age.Round(time.Second))
 }
 
 // sees says whether anything at all could be judged.

@@ -18,8 +18,8 @@ type Tick struct {
 	Signals Signals
 	World   World
 	Events  rules.EventLog
-	Ledger  Ledger                       // may be nil
-	Sources func() []streamkeeper.Source // may be nil
+	Ledger  Ledger                                     // may be nil
+	Sources func(cluster string) []streamkeeper.Source // may be nil
 	Config  Config
 }
 

@@ -71,7 +71,7 @@ func (x *Exported) Sources(now time.Time) []streamkeeper.Source {
 	fresh := max(0, now.Sub(x.last).Seconds())
 	out := make([]streamkeeper.Source, 0, len(x.speaks))
 	for _, name := range x.speaks {
-		out = append(out, streamkeeper.Source{Name: name, Kind: x.Kind(), FreshSeconds: &fresh})
+		out = append(out, streamkeeper.Source{Name: name, Kind: x.Kind(), FreshSeconds: &fresh, Stale: fresh > 3*x.o.Every.Seconds()})
 	}
 	return out
 }

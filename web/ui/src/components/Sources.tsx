@@ -1,4 +1,4 @@
-import type { Report } from '../data/types';
+import type { Report, Source } from '../data/types';
 import { number, span } from '../lib/format';
 import { ageSeconds, isLate } from '../lib/status';
 
@@ -14,10 +14,10 @@ export function Sources({ report, connected, now }: { report: Report; connected:
       <table>
         <tbody>
           {sources.map((s) => (
-            <tr key={s.name} class={s.error ? 'bad' : ''}>
+            <tr key={s.name} class={s.error || s.stale ? 'bad' : ''}>
               <td>{s.name}</td>
               <td class="muted">{s.kind}</td>
-              <td>{s.error ? s.error : s.fresh_seconds === null ? 'no data yet' : `${number(s.fresh_seconds)} s old at the last tick`}</td>
+              <td>{freshness(s)}</td>
             </tr>
           ))}
           {sources.length === 0 ? (
@@ -46,4 +46,11 @@ export function Sources({ report, connected, now }: { report: Report; connected:
       ) : null}
     </section>
   );
+}
+
+// freshness says how old what a source told is, and what is wrong with it.
+function freshness({ fresh_seconds, stale, error }: Source): string {
+  const age = fresh_seconds === null ? 'never read whole' : stale ? `stale, last read whole ${span(fresh_seconds)} ago` : `${number(fresh_seconds)} s old at the last tick`;
+  if (error) return fresh_seconds === null || stale ? `${age}: ${error}` : error;
+  return fresh_seconds === null && !stale ? 'no data yet' : age;
 }

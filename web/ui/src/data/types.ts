@@ -65,6 +65,7 @@ export interface Source {
   name: string;
   kind: string;
   fresh_seconds: number | null;
+  stale?: boolean;
   error?: string;
 }
 

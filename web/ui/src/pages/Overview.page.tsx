@@ -77,7 +77,7 @@ function Brief({ same, now, minutes }: { same: Some<Finding>; now: number; minut
 // Basis is what stands behind the headline: a calm page says what it looked at, and when.
 function Basis({ report, now }: { report: Report; now: number }) {
   const sources = report.sources ?? [];
-  const bad = sources.filter((s) => s.error).length;
+  const bad = sources.filter((s) => s.error || s.stale).length;
   const unjudged = (report.not_judged ?? []).length;
   return (
     <p class="basis muted">
