@@ -19,11 +19,17 @@ const (
 	maxFacts    = 2000
 )
 
-// ringKinds are told by a Streamkeeper broker itself, better; the lines of its cluster's clients add nothing to them.
+// ringKinds are told by a Streamkeeper broker itself, better. What it cannot know is why a client left whose library has no
+// word for that in the protocol (librdkafka); such a line is told as leave_explained, beside the leave that the ring tells.
 var ringKinds = []string{
 	"member_joined", "member_left", "member_expired", "member_fenced", "rebalance_started", "rebalance_completed",
 	"subscription_changed", "commit_rejected", "shutdown_requested", "broker_started", "transaction_timed_out",
 }
+
+const leaveExplained = "leave_explained"
+
+// explains reports whether a line says of itself why a client leaves.
+func (h hit) explains() bool { return h.p.Teller == tellerClient && h.p.Kind == "member_left" }
 
 // SourceOptions configure a Source.
 type SourceOptions struct {
@@ -135,13 +141,16 @@ func (s *Source) name(hits []hit, now time.Time) []streamkeeper.Event {
 	}
 	kept := make([]*told, 0, len(hits))
 	for _, h := range hits {
-		if s.o.Ring && slices.Contains(ringKinds, h.p.Kind) || s.sent(h, now) {
+		if s.o.Ring && slices.Contains(ringKinds, h.p.Kind) && !h.explains() || s.sent(h, now) {
 			continue
 		}
 		e, who, ok := h.event(s.o.Cluster, sourceName, s.members)
 		if !ok {
 			s.r.counts.unclaimed.Add(1)
 			continue
+		}
+		if s.o.Ring && h.explains() {
+			e.Kind = leaveExplained
 		}
 		s.prove(who.group, h.facts, now)
 		if t := s.known(e, h.p.ID, who); t != nil {

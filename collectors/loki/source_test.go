@@ -112,14 +112,18 @@ func TestSource_OneFactOnce(t *testing.T) {
 	}
 }
 
-func TestSource_WhereTheBrokerTellsItselfLogsAddNothing(t *testing.T) {
+func TestSource_WhereTheBrokerTellsItselfLogsAddWhatOnlyClientsKnow(t *testing.T) {
 	b := newBench(t, Limits{})
 	s := b.Source(SourceOptions{Cluster: "local", Ring: true})
 	b.send(`{app="orders"}`, pollTimeout, strings.ReplaceAll(dull[1], "x", "y"),
 		`INFO [Consumer clientId=orders-1, groupId=orders] Request joining group due to: encountered UNKNOWN_MEMBER_ID from HEARTBEAT response`)
 	k := collect(t, s, noon)
-	if len(k.events) != 1 || k.events[0].Kind != "eviction_noticed" {
+	if len(k.events) != 2 || k.events[0].Kind != "leave_explained" || k.events[1].Kind != "eviction_noticed" {
 		t.Errorf("%+v", k.events)
+	}
+	b.send(`{group="audit"}`, `%4|1791661108.167|MAXPOLL|rdkafka#consumer-1| [thrd:main]: Application maximum poll interval (6000ms) exceeded by 398ms (adjust max.poll.interval.ms for long-running message processing): leaving group`)
+	if e := collect(t, s, noon.Add(5*time.Second)).events; len(e) != 1 || e[0].Kind != "leave_explained" || e[0].String("reason") != "consumer poll timeout has expired." || e[0].Entity.Name != "audit" {
+		t.Errorf("librdkafka: %+v", e)
 	}
 	for _, m := range k.marks {
 		if !m.Through.IsZero() {
