@@ -3,12 +3,14 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -141,7 +143,7 @@ func newTopicState(t kmsg.MetadataResponseTopic) *topicState {
 
 // readReachability asks every broker that is or was known for a sign of life, all at once.
 func (c *Collector) readReachability(ctx context.Context, s *snapshot) {
-	s.reachable = map[int32]bool{}
+	s.reachable, s.refused = map[int32]bool{}, map[int32]bool{}
 	ids := slices.Collect(maps.Keys(s.brokers))
 	for id, b := range c.track.brokers {
 		if _, ok := s.brokers[id]; ok {
@@ -163,7 +165,7 @@ func (c *Collector) readReachability(ctx context.Context, s *snapshot) {
 		_, err := c.client.Broker(int(id)).RetriableRequest(ctx, req)
 		mu.Lock()
 		defer mu.Unlock()
-		s.reachable[id] = err == nil
+		s.reachable[id], s.refused[id] = err == nil, errors.Is(err, syscall.ECONNREFUSED)
 		return nil
 	}, s)
 }

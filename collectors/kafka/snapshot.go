@@ -19,6 +19,7 @@ type snapshot struct {
 
 	brokers    map[int32]brokerState // nil: Metadata failed
 	reachable  map[int32]bool        // by node id: connected and answered
+	refused    map[int32]bool        // of those that did not: the host is there, and nobody listens
 	topics     map[string]*topicState
 	topicsRead bool // topics is the whole list
 	groups     map[string]*groupState

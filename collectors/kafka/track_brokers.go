@@ -23,6 +23,7 @@ type brokerTrack struct {
 	listed    bool // in the last Metadata
 	reachable bool
 	known     bool // reachability was tried in this round
+	refused   bool // and the connection was refused
 	seen      time.Time
 	failed    int       // failed rounds in a row
 	since     time.Time // of the first of them
@@ -61,6 +62,7 @@ func (t *tracker) absorbBrokers(s *snapshot, r *round) {
 			_, b.listed = s.brokers[id]
 		}
 		b.reachable, b.known = s.reachable[id]
+		b.refused = s.refused[id]
 		if b.reachable {
 			b.away = time.Time{}
 		} else if b.known && b.away.IsZero() {
@@ -176,6 +178,9 @@ func (t *tracker) measureBrokers(r *round) {
 		}
 		if b.known {
 			r.add("streamkeeper_broker_reachable", labels, truth(b.reachable))
+		}
+		if b.known && b.state.address != "" { // where it would be is not told of one that was away when we came
+			r.add("streamkeeper_broker_connection_refused", labels, truth(b.refused))
 		}
 		if b.known {
 			away := 0.0
