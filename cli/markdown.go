@@ -11,6 +11,11 @@ import (
 func writeMarkdown(w io.Writer, reports []streamkeeper.Report) {
 	for _, r := range reports {
 		fmt.Fprintf(w, "# %s\n\nCluster `%s`, %s\n", headline(r), r.Cluster.Name, r.GeneratedAt.UTC().Format("2006-01-02 15:04:05Z"))
+		for _, y := range r.Symptoms {
+			if y.Breach == streamkeeper.BreachLoss {
+				fmt.Fprintf(w, "\n**Loss ahead:** %s\n", y.Text)
+			}
+		}
 		for _, f := range r.Findings {
 			markdownFinding(w, f)
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -56,6 +57,7 @@ func writeReports(w io.Writer, reports []streamkeeper.Report, p painter) {
 
 func writeReport(w io.Writer, r streamkeeper.Report, p painter) {
 	fmt.Fprintln(w, p.bold(headline(r)))
+	writeLosses(w, r, p)
 	full, brief := fullAndBrief(r.Findings)
 	for _, f := range full {
 		fmt.Fprintln(w)
@@ -66,6 +68,15 @@ func writeReport(w io.Writer, r streamkeeper.Report, p painter) {
 	writeChanges(w, r, p)
 	writeNotJudged(w, r, p)
 	writeSources(w, r, p)
+}
+
+// writeLosses tells what will be lost, and when, before anything else: later there is nothing to be done about it.
+func writeLosses(w io.Writer, r streamkeeper.Report, p painter) {
+	for _, y := range r.Symptoms {
+		if y.Breach == streamkeeper.BreachLoss {
+			fmt.Fprintln(w, p.red("loss         ")+y.Text)
+		}
+	}
 }
 
 // fullAndBrief parts the findings that are worth a page each from those that are only named: what is harmless, beside
@@ -326,7 +337,11 @@ func writeNotJudged(w io.Writer, r streamkeeper.Report, p painter) {
 // writeSources speaks only of sources in trouble: a diagnosis on old data must say so.
 func writeSources(w io.Writer, r streamkeeper.Report, p painter) {
 	for _, s := range r.Sources {
-		if s.Error != "" {
+		switch {
+		case s.Stale && s.FreshSeconds != nil:
+			age := time.Duration(*s.FreshSeconds * float64(time.Second))
+			fmt.Fprintln(w, p.yellow("source       ")+s.Name+" is stale, last read whole at "+r.GeneratedAt.Add(-age).UTC().Format("15:04:05Z")+": "+cmp.Or(s.Error, "it does not answer"))
+		case s.Error != "":
 			fmt.Fprintln(w, p.yellow("source       ")+s.Name+" is failing: "+s.Error)
 		}
 	}

@@ -58,20 +58,38 @@ func (p *pass) symptoms() []streamkeeper.Symptom {
 		if text == "" {
 			text = n.Title
 		}
-		out = append(out, streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: breached(n, o, p.Config.SLOLag)})
+		y := streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: breached(n, o, p.Config.SLOLag)}
+		if n.Impact != nil {
+			y.Breach = n.Impact.Kind
+		}
+		out = append(out, y)
 	}
 	slices.SortStableFunc(out, func(a, b streamkeeper.Symptom) int {
-		return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), strings.Compare(a.ID, b.ID), streamkeeper.CompareEntities(a.Entity, b.Entity))
+		return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), incident.LossFirst(a, b),
+			strings.Compare(a.ID, b.ID), streamkeeper.CompareEntities(a.Entity, b.Entity))
 	})
 	return out
 }
 
-// breached is a symptom's severity: that of its rule, and critical once the lag is beyond the service level. A lag that
-// is not known breaches nothing.
+// lossUrgent is the time to a loss of records from which on it is critical: what somebody needs to react.
+const lossUrgent = time.Hour
+
+// breached is a symptom's severity: that of its rule, and critical once the lag is beyond the service level, or a loss
+// near. A number that is not known breaches nothing.
 func breached(n rules.Node, o *streamkeeper.Observation, slo time.Duration) streamkeeper.Severity {
+	if n.Impact == nil {
+		return n.Severity
+	}
 	lag, known := o.Numbers["lag_seconds"]
-	if n.Impact != nil && n.Impact.Kind == "lag" && known && lag > slo.Seconds() {
-		return streamkeeper.SeverityCritical
+	switch n.Impact.Kind {
+	case "lag":
+		if known && lag > slo.Seconds() {
+			return streamkeeper.SeverityCritical
+		}
+	case streamkeeper.BreachLoss:
+		if o.Value != nil && *o.Value < lossUrgent.Seconds() {
+			return streamkeeper.SeverityCritical
+		}
 	}
 	return n.Severity
 }

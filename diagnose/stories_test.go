@@ -13,18 +13,23 @@ import (
 func TestBreached(t *testing.T) {
 	lag := rules.Node{Severity: streamkeeper.SeverityWarning, Impact: &rules.Impact{Kind: "lag"}}
 	other := rules.Node{Severity: streamkeeper.SeverityWarning, Impact: &rules.Impact{Kind: "rebalance"}}
+	loss := rules.Node{Severity: streamkeeper.SeverityWarning, Impact: &rules.Impact{Kind: streamkeeper.BreachLoss}}
+	soon, far := 600.0, 7200.0
 	for _, c := range []struct {
 		name    string
 		node    rules.Node
 		numbers map[string]float64
+		value   *float64
 		want    streamkeeper.Severity
 	}{
-		{"beyond the service level", lag, map[string]float64{"lag_seconds": 61}, streamkeeper.SeverityCritical},
-		{"at it", lag, map[string]float64{"lag_seconds": 60}, streamkeeper.SeverityWarning},
-		{"a lag that is not known breaches nothing", lag, nil, streamkeeper.SeverityWarning},
-		{"another kind of impact has no lag to judge", other, map[string]float64{"lag_seconds": 600}, streamkeeper.SeverityWarning},
+		{"beyond the service level", lag, map[string]float64{"lag_seconds": 61}, nil, streamkeeper.SeverityCritical},
+		{"at it", lag, map[string]float64{"lag_seconds": 60}, nil, streamkeeper.SeverityWarning},
+		{"a lag that is not known breaches nothing", lag, nil, nil, streamkeeper.SeverityWarning},
+		{"another kind of impact has no lag to judge", other, map[string]float64{"lag_seconds": 600}, nil, streamkeeper.SeverityWarning},
+		{"records are lost in ten minutes", loss, nil, &soon, streamkeeper.SeverityCritical},
+		{"records are lost in two hours, and the lag is another matter", loss, map[string]float64{"lag_seconds": 600}, &far, streamkeeper.SeverityWarning},
 	} {
-		if got := breached(c.node, &streamkeeper.Observation{Numbers: c.numbers}, time.Minute); got != c.want {
+		if got := breached(c.node, &streamkeeper.Observation{Numbers: c.numbers, Value: c.value}, time.Minute); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}

@@ -70,6 +70,18 @@ func (h *history) writtenAt(offset int64) (at time.Time, ok bool) {
 	return time.UnixMilli(h.ms[i-1] + int64(share*span)), true
 }
 
+// headBefore is the head as it was at a time or last before it; ok is false when the history begins later.
+func (h *history) headBefore(at time.Time) (head int64, ok bool) {
+	i, found := slices.BinarySearch(h.ms, at.UnixMilli())
+	if !found {
+		i--
+	}
+	if i < 0 || i >= len(h.head) {
+		return 0, false
+	}
+	return h.head[i], true
+}
+
 // rate is the records a second written over the last window, as far as the history goes; ok is false
 // when it covers less than half of it.
 func (h *history) rate(now time.Time, window time.Duration) (perSecond float64, ok bool) {

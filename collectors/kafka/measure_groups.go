@@ -91,11 +91,13 @@ type work struct {
 	lateKnown                              bool
 	stalled, going, growing, trended, busy int
 	frozen                                 time.Duration
+	loss                                   time.Duration // until records are deleted unread; lossKnown says whether
+	lossKnown                              bool
 }
 
 func (m meter) work() work {
-	g, w := m.g, work{lateKnown: true}
-	for _, p := range g.parts {
+	g, w := m.g, work{lateKnown: true, lossKnown: true, loss: lossHorizon}
+	for where, p := range g.parts {
 		if !p.fresh {
 			continue
 		}
@@ -107,6 +109,8 @@ func (m meter) work() work {
 		}
 		seconds, ok := p.lagSeconds(m.at)
 		w.late, w.lateKnown = max(w.late, seconds), w.lateKnown && ok
+		left, ok := m.t.lossIn(g, m.t.topics[where.topic], p, m.at, seconds, ok)
+		w.loss, w.lossKnown = min(w.loss, left), w.lossKnown && ok
 		switch {
 		case m.t.stalled(g, p, m.at):
 			w.stalled++
@@ -115,7 +119,7 @@ func (m meter) work() work {
 		}
 		if m.t.busy(p, m.at) {
 			w.busy++
-			if grew, ok := p.grew(m.at); ok {
+			if grew, ok := p.grew(m.at, &g.gaps); ok {
 				w.trended++
 				w.growing += int(truth(grew))
 			}
@@ -146,6 +150,9 @@ func (m meter) offsets() {
 	m.add("deleted_unread_messages", float64(w.unread))
 	if w.lateKnown {
 		m.add("lag_seconds", w.late)
+	}
+	if w.lossKnown {
+		m.add("loss_seconds", w.loss.Seconds())
 	}
 	if w.lag > 0 {
 		m.add("top_partition_lag_share", float64(w.top)/float64(w.lag))

@@ -5,11 +5,6 @@ import (
 	"time"
 )
 
-const (
-	maxLagPoints = 6 // of a minute: a hundred thousand rows hold them
-	trendWindow  = time.Minute
-)
-
 // progress is how one group moves on one partition. All of it comes from pairs of (committed, head) where
 // committed was read before head, so it is never ahead by accident.
 type progress struct {
@@ -19,11 +14,6 @@ type progress struct {
 	frozen    time.Time // since when committed has stood still below the head; zero when caught up
 	lags      []lagPoint
 	fresh     bool // updated in this round
-}
-
-type lagPoint struct {
-	ms  int64 // when
-	lag int64
 }
 
 // step is what one round changed.
@@ -41,7 +31,6 @@ func newProgress(at time.Time, committed, head int64) progress {
 	if committed < head {
 		p.frozen = at
 	}
-	p.trend(at)
 	return p
 }
 
@@ -74,7 +63,6 @@ func (p *progress) advance(at, last time.Time, committed, head int64) step {
 		}
 	}
 	p.committed, p.head, p.fresh = committed, head, true
-	p.trend(at)
 	return s
 }
 
@@ -87,34 +75,6 @@ func (p *progress) frozenFor(at time.Time) time.Duration {
 		return 0
 	}
 	return at.Sub(p.frozen)
-}
-
-// trend keeps the lag of the last minute and a bit: the newest one, and some that are apart by a share of the window.
-func (p *progress) trend(at time.Time) {
-	now := lagPoint{at.UnixMilli(), max(0, p.head-p.committed)}
-	keep := 0
-	for keep+1 < len(p.lags) && now.ms-p.lags[keep+1].ms >= trendWindow.Milliseconds() {
-		keep++
-	}
-	p.lags = slices.Delete(p.lags, 0, keep)
-	if n := len(p.lags); n >= 2 && now.ms-p.lags[n-2].ms < 2*trendWindow.Milliseconds()/(maxLagPoints-1) {
-		p.lags[n-1] = now
-		return
-	}
-	if len(p.lags) == maxLagPoints {
-		p.lags = slices.Delete(p.lags, 1, 2)
-	}
-	p.lags = append(p.lags, now)
-}
-
-// grew reports whether the lag grew over the last minute by more than the jitter of commits; ok is false
-// when less than half a minute is known.
-func (p *progress) grew(at time.Time) (grew, ok bool) {
-	if len(p.lags) < 2 || at.UnixMilli()-p.lags[0].ms < trendWindow.Milliseconds()/2 {
-		return false, false
-	}
-	first, last := p.lags[0].lag, p.lags[len(p.lags)-1].lag
-	return last > first+1 && float64(last) > 1.05*float64(first), true
 }
 
 // gapRing holds a group's newest waits for a commit.

@@ -67,46 +67,6 @@ func TestLagSkipsWhatRetentionDeleted(t *testing.T) {
 	}
 }
 
-func TestGrew(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		every float64
-		lags  []int64
-		grew  bool
-		known bool
-	}{
-		{"grows", 10, []int64{0, 10, 20, 30, 40, 50, 60}, true, true},
-		{"the jitter of batched commits is no growth", 10, []int64{100, 103, 98, 101, 104, 99, 102}, false, true},
-		{"falls", 10, []int64{60, 50, 40, 30, 20, 10, 5}, false, true},
-		{"grew once, longer than a minute ago", 10, []int64{0, 500, 500, 500, 500, 500, 500, 500, 500}, false, true},
-		{"half a minute must be known", 10, []int64{0, 100}, false, false},
-		{"slow rounds compare with the round before", 120, []int64{0, 100}, true, true},
-		{"fast rounds are thinned, the minute stays", 1, rising(90), true, true},
-	} {
-		p := newProgress(at(0), 0, test.lags[0])
-		now := at(0)
-		for i, lag := range test.lags[1:] {
-			last := now
-			now = at(float64(i+1) * test.every)
-			p.advance(now, last, int64(i+1), lag+int64(i+1))
-		}
-		if grew, ok := p.grew(now); grew != test.grew || ok != test.known {
-			t.Errorf("%s: %v %v, want %v %v", test.name, grew, ok, test.grew, test.known)
-		}
-		if len(p.lags) > maxLagPoints {
-			t.Errorf("%s: %d points", test.name, len(p.lags))
-		}
-	}
-}
-
-func rising(n int) []int64 {
-	out := make([]int64, n)
-	for i := range out {
-		out[i] = int64(i * 10)
-	}
-	return out
-}
-
 func TestStallAfter(t *testing.T) {
 	for _, test := range []struct {
 		name  string

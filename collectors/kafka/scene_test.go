@@ -20,6 +20,8 @@ type scene struct {
 	lso    []int64
 	commit []int64
 	held   map[partition]openTxn
+	// configs are those of the topic, nil where they are not read
+	configs map[string]map[string]string
 	// members by name; "x#2" is the member x with another member id, a capital letter is a static member
 	members map[string][]int32
 	rate    int64           // records a round on each partition
@@ -83,7 +85,7 @@ func (s *scene) look() {
 	snap := &snapshot{
 		brokers: map[int32]brokerState{1: {}}, reachable: map[int32]bool{1: true},
 		topics: map[string]*topicState{"t": topic}, topicsRead: true,
-		groups: map[string]*groupState{"g": group}, groupsRead: true, held: s.held,
+		groups: map[string]*groupState{"g": group}, groupsRead: true, held: s.held, configs: s.configs,
 	}
 	if s.with != nil {
 		s.with(snap)

@@ -37,6 +37,11 @@ func (t *tracker) absorbConfigs(s *snapshot, r *round) {
 			}
 		}
 		t.tellRetentionCut(r, name, topic.configs, now)
+		if was := topic.configs; was["retention.ms"] != now["retention.ms"] || was["retention.bytes"] != now["retention.bytes"] {
+			for _, p := range topic.parts { // what was seen is over
+				p.deletion = deletion{}
+			}
+		}
 		topic.configs = now
 		if now["remote.storage.enable"] == "true" {
 			t.tiered[name] = true

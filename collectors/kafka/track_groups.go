@@ -52,6 +52,7 @@ type groupPart struct {
 	oldName    string
 	ownerSince time.Time
 	stall      *stall
+	pace       *pace  // of a late group; nil while it is not
 	unread     bool   // in the round before, the log began after what was committed: records were deleted unread
 	assumed    bool   // nothing was ever committed: progress begins where the log ended when that began to count
 	shown      bool   // it has series of its own
@@ -190,12 +191,15 @@ func (t *tracker) firstCommit(g *groupTrack, where partition, gp *groupPart, r *
 }
 
 func newGroupPart(part *partTrack, at time.Time, committed int64) *groupPart {
-	return &groupPart{progress: newProgress(at, committed, part.head), part: part, headSeen: part.head}
+	gp := &groupPart{progress: newProgress(at, committed, part.head), part: part, headSeen: part.head}
+	gp.trend(at, trendWindow)
+	return gp
 }
 
-// uncommittedFor is how long members may own a partition before it counts that nothing was ever committed on it: a new
-// group reads for a while before its first commit.
-const uncommittedFor = 40 * time.Second
+// uncommittedFor is how long records may come to members that own a partition before it counts that nothing was ever
+// committed on it. Nobody knows yet how often the group commits: once a minute is common (sinks of Kafka Connect do), and
+// its first commit may take two of them.
+const uncommittedFor = 150 * time.Second
 
 // assume gives the partitions that members own, and that the group never committed on, a position: the end of the log at
 // the time when it began to count. It is late from there at the least, whatever it has read.
@@ -207,8 +211,8 @@ func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
 				continue
 			}
 			since := g.uncommitted[where]
-			if since.IsZero() {
-				since = r.at
+			if part := t.part(where); since.IsZero() || part == nil || !part.headMoved.After(since) {
+				since = r.at // no record came yet: there was nothing to commit
 			}
 			if owned == nil {
 				owned = map[partition]time.Time{}
@@ -243,6 +247,7 @@ func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed 
 	previousHead := gp.head
 	defer func() { gp.unread = gp.part.start != unset && gp.part.start > committed }()
 	s := gp.advance(r.at, t.last, committed, gp.part.head)
+	gp.trend(r.at, g.gaps.window())
 	if gp.part.head > gp.headSeen {
 		g.producedTotal += float64(gp.part.head - gp.headSeen)
 	}
@@ -251,16 +256,19 @@ func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed 
 		return
 	}
 	g.lastCommit = r.at
+	gp.stride(r.at)
 	if g.idle() && !g.stray[1].Equal(r.at) {
 		g.stray = [2]time.Time{g.stray[1], r.at}
 	}
 	switch {
 	case s.rewound:
+		gp.pace = nil
 		t.tell(r, r.at, "offset_rewound", t.entity(streamkeeper.KindGroup, g.name),
 			fmt.Sprintf("%s went back on %s-%d from %d to %d", g.name, where.topic, where.index, s.from, s.to),
 			t.jumpAttrs(g, where, gp, s, previousHead))
 		return
 	case t.isJump(g, gp, s):
+		gp.pace = nil
 		t.tell(r, r.at, "offset_jumped", t.entity(streamkeeper.KindGroup, g.name),
 			fmt.Sprintf("%s jumped on %s-%d from %d to %d", g.name, where.topic, where.index, s.from, s.to),
 			t.jumpAttrs(g, where, gp, s, previousHead))

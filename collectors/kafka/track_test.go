@@ -126,9 +126,9 @@ func TestNeverCommitted(t *testing.T) {
 	s := newScene(t, 2)
 	s.commit = []int64{-1, -1}
 	s.members = map[string][]int32{"a": {0, 1}}
-	s.rounds(8)
+	s.rounds(30)
 	if _, known := s.series["group_lag_messages"]; known {
-		t.Fatal("a new group has a moment to make its first commit")
+		t.Fatal("a new group has time to make its first commit")
 	}
 	s.rounds(13)
 	s.want("nothing of what came since is committed", map[string]float64{
@@ -136,7 +136,7 @@ func TestNeverCommitted(t *testing.T) {
 	})
 	s.round(0, 1)
 	s.want("the first commit is where the group is, and no jump", map[string]float64{"group_lag_messages": 100, "group_commit_age_seconds": 0})
-	s.wantTold("stalled until then", "stall_began/0@80", "stall_began/1@80", "stall_cleared/0@105", "stall_cleared/1@105")
+	s.wantTold("stalled until then", "stall_began/0@190", "stall_began/1@190", "stall_cleared/0@215", "stall_cleared/1@215")
 	s.rounds(22)
 	s.wantTold("its first commit took as long")
 
@@ -145,6 +145,24 @@ func TestNeverCommitted(t *testing.T) {
 	s.round()
 	if _, known := s.series["group_lag_messages"]; known {
 		t.Error("without members and commits there is no position")
+	}
+}
+
+// The time for a first commit begins with the first record.
+func TestNeverCommittedBecauseNothingCame(t *testing.T) {
+	s := newScene(t, 1)
+	s.commit = []int64{-1}
+	s.members = map[string][]int32{"a": {0}}
+	s.rate = 0
+	s.rounds(60)
+	s.rate = 50
+	s.rounds(20)
+	if _, known := s.series["group_lag_messages"]; known {
+		t.Error("100 s after the first record it counts as late")
+	}
+	s.rounds(20)
+	if age := s.series["group_commit_age_seconds"]; age < 30 {
+		t.Errorf("200 s after the first record nothing was committed for %v s", age)
 	}
 }
 
@@ -369,6 +387,7 @@ func TestSharing(t *testing.T) {
 func TestGrowingShare(t *testing.T) {
 	s := newScene(t, 4)
 	s.members = map[string][]int32{"a": {0, 1, 2, 3}}
+	s.rounds(5, 0, 1, 2, 3)
 	s.rounds(20, 0)
 	s.want("three of four grow", map[string]float64{"group_growing_partitions_share": .75})
 }

@@ -38,6 +38,7 @@ type partTrack struct {
 	previous         int64     // the head of the round before
 	heads            history
 	backfilled       time.Time // when the history was last asked for
+	deletion         deletion
 }
 
 func (t *tracker) absorbTopics(s *snapshot, r *round) {
@@ -115,6 +116,7 @@ func fewestReplicas(state *topicState) int32 {
 
 func (p *partTrack) absorb(at time.Time, now partState) {
 	p.leader, p.fresh = now.leader, now.head != unset
+	before := p.start
 	if now.start != unset {
 		p.start = now.start
 	}
@@ -123,6 +125,7 @@ func (p *partTrack) absorb(at time.Time, now partState) {
 	}
 	if now.head < p.head { // recreated, or an unclean election
 		p.headMoved, p.start = at, now.start
+		before, p.deletion = unset, deletion{}
 	}
 	p.previous = p.head
 	if p.head != unset && now.head != p.head {
@@ -139,6 +142,9 @@ func (p *partTrack) absorb(at time.Time, now partState) {
 	}
 	p.head = now.head
 	p.heads.add(at, now.head)
+	if now.start != unset {
+		p.watchStart(at, before)
+	}
 }
 
 // tellOffline tells of each partition that has lost its leader, with the nodes that could lead it: also of those that

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -147,7 +148,19 @@ func (s *step) impact(on []streamkeeper.Entity) []Symptom {
 	return out
 }
 
-// compareSymptoms puts the worst first, then the largest number, then the oldest.
+// LossFirst puts a countdown to the loss of records before what else is as severe, the nearest first: what is deleted does
+// not come back.
+func LossFirst(a, b streamkeeper.Symptom) int {
+	left := func(y streamkeeper.Symptom) float64 {
+		if y.Breach != streamkeeper.BreachLoss || y.Value == nil {
+			return math.Inf(1)
+		}
+		return *y.Value
+	}
+	return cmp.Compare(left(a), left(b))
+}
+
+// compareSymptoms puts the worst first, a loss before anything else, then the largest number, then the oldest.
 func compareSymptoms(a, b Symptom) int {
 	value := func(y Symptom) float64 {
 		if y.Value == nil {
@@ -155,7 +168,7 @@ func compareSymptoms(a, b Symptom) int {
 		}
 		return *y.Value
 	}
-	return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), cmp.Compare(value(b), value(a)),
+	return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), LossFirst(a.Symptom, b.Symptom), cmp.Compare(value(b), value(a)),
 		a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID), streamkeeper.CompareEntities(a.Entity, b.Entity))
 }
 

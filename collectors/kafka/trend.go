@@ -1,0 +1,87 @@
+package kafka
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	maxLagPoints    = 6 // of a window: a hundred thousand rows hold them
+	trendWindow     = time.Minute
+	longTrendWindow = 10 * time.Minute
+	windowGaps      = 4                // a trend is watched for so many usual waits for a commit
+	unseenGap       = 30 * time.Second // how long a group that was not yet seen to commit may take for it
+)
+
+type lagPoint struct {
+	ms  int64 // when
+	lag int64
+}
+
+// usual is how long the group takes for a commit (p95 of what was seen between looks).
+func (g *gapRing) usual() time.Duration {
+	if !g.known {
+		return unseenGap
+	}
+	return time.Duration(g.p95 * float64(time.Second))
+}
+
+// window is over what time the group's lag is compared: long enough for growth to stand out from its saw-tooth.
+func (g *gapRing) window() time.Duration {
+	if !g.known {
+		return trendWindow
+	}
+	return min(max(trendWindow, windowGaps*g.usual()), longTrendWindow)
+}
+
+// trend keeps the lag of the window and a bit: the newest one, and some that are apart by a share of the window.
+func (p *progress) trend(at time.Time, window time.Duration) {
+	now := lagPoint{at.UnixMilli(), max(0, p.head-p.committed)}
+	keep := 0
+	for keep+1 < len(p.lags) && now.ms-p.lags[keep+1].ms >= window.Milliseconds() {
+		keep++
+	}
+	p.lags = slices.Delete(p.lags, 0, keep)
+	if n := len(p.lags); n >= 2 && now.ms-p.lags[n-2].ms < 2*window.Milliseconds()/(maxLagPoints-1) {
+		p.lags[n-1] = now
+		return
+	}
+	if len(p.lags) == maxLagPoints {
+		p.lags = slices.Delete(p.lags, 1, 2)
+	}
+	p.lags = append(p.lags, now)
+}
+
+// grew reports whether the lag grew over the group's window by more than its own saw-tooth; ok is false when less than
+// half of the window is known, or no more than one wait for a commit.
+//
+// Lag rises with what arrives and falls with a commit, and a look catches it at any phase, so that two looks at a group
+// that keeps up differ by as much as arrives between two commits, in either direction and, where looks and commits beat,
+// for minutes in the same one. No threshold on a rate or a slope can tell that from growth. But a group that keeps up has
+// committed what is older than its usual wait for a commit; only what is younger may wait for no reason but the phase.
+// So the lag grew if what is older than that is more than all that waited at some look in the first half of the window:
+//
+//	head(now − wait) − committed(now) > min over then of (head(then) − committed(then)) + 1
+//
+// For a group that keeps up the left side is 0 or less, and for one that is late and reads as fast as records arrive it is
+// at most the lag it had, whatever the phases and however records come in bursts: what arrived is counted, not estimated.
+// The wait is measured between looks, so it holds their interval too. A lag that grows by r seconds a second is seen where
+// r × window is well over the wait.
+func (p *groupPart) grew(at time.Time, gaps *gapRing) (grew, ok bool) {
+	if len(p.lags) < 2 {
+		return false, false
+	}
+	seen, wait := at.Sub(time.UnixMilli(p.lags[0].ms)), gaps.usual()
+	if seen < gaps.window()/2 || seen <= wait {
+		return false, false
+	}
+	due, ok := p.part.heads.headBefore(at.Add(-wait))
+	if !ok {
+		return false, false
+	}
+	least := p.lags[0].lag
+	for _, l := range p.lags[:(len(p.lags)+1)/2] {
+		least = min(least, l.lag)
+	}
+	return due-p.progress.committed > least+1, true
+}
