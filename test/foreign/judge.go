@@ -65,12 +65,28 @@ func (l *lab) judge(s *scenario, r *streamkeeper.Report) bool {
 	return right
 }
 
-func (l *lab) tell(s *scenario, r *streamkeeper.Report, given *streamkeeper.Finding, right bool) {
-	mark := "ok   "
-	if !right {
-		mark = "FAIL "
+// check lets a scenario judge what was said of it itself.
+func (l *lab) check(ctx context.Context, s *scenario, r *streamkeeper.Report) (right bool, err error) {
+	said, right, err := s.check(ctx, l, l.work[s.name], r)
+	if err != nil {
+		return false, err
 	}
-	fmt.Printf("%s %-28s want %s, given %s\n", mark, s.name, strings.Join(s.want(), " | "), answers.Said(given))
+	fmt.Printf("%s %-28s want %s, %s\n", marked(right), s.name, strings.Join(s.want(), " | "), said)
+	if !right || l.o.why {
+		l.explain(s, r)
+	}
+	return right, nil
+}
+
+func marked(right bool) string {
+	if right {
+		return "ok   "
+	}
+	return "FAIL "
+}
+
+func (l *lab) tell(s *scenario, r *streamkeeper.Report, given *streamkeeper.Finding, right bool) {
+	fmt.Printf("%s %-28s want %s, given %s\n", marked(right), s.name, strings.Join(s.want(), " | "), answers.Said(given))
 	if !right || l.o.why {
 		l.explain(s, r)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -51,7 +52,9 @@ type lab struct {
 
 func openLab(ctx context.Context, dist *kafka.Dist, o options) (*lab, error) {
 	began := time.Now()
-	cluster, err := dist.Start(ctx, kafka.Options{Brokers: o.brokers, Heap: brokerHeap})
+	cluster, err := dist.Start(ctx, kafka.Options{
+		Brokers: o.brokers, Heap: brokerHeap, Set: map[string]string{"log.retention.check.interval.ms": strconv.FormatInt(raceCheck.Milliseconds(), 10)},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -103,13 +106,25 @@ func (l *lab) play(ctx context.Context, scenarios []scenario) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	right := 0
+	for _, s := range scenarios {
+		if s.check == nil {
+			continue
+		}
+		ok, err := l.check(ctx, &s, report)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", s.name, err)
+		}
+		if ok {
+			right++
+		}
+	}
 	l.endClients()
 	if failed != nil {
 		return 0, failed
 	}
-	right := 0
 	for _, s := range scenarios {
-		if l.judge(&s, report) {
+		if s.check == nil && l.judge(&s, report) {
 			right++
 		}
 	}

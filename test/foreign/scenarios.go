@@ -38,6 +38,9 @@ type scenario struct {
 
 	inject func(context.Context, *lab, *workload) error
 	during bool // while diagnose looks, else before
+
+	// check judges what was said in place of the cause, and says what it found; clients go on until it returns.
+	check func(context.Context, *lab, *workload, *streamkeeper.Report) (said string, right bool, err error)
 }
 
 // cause is the first cause of a scenario.
@@ -62,6 +65,10 @@ var groupScenarios = []scenario{
 	{name: "consumer-stuck-or-paused", partitions: 6, replicas: 3, members: 3, library: rdkafka, rate: 60, valueSize: slowValue, inject: stick},
 	{name: "hanging-transaction", partitions: 3, replicas: 3, members: 2, library: rdkafka, rate: 30, inject: hang, entity: either},
 	{name: "offset-out-of-range-reset", partitions: 3, replicas: 3, members: 1, rate: 60, recordMillis: 40, inject: deleteRecords, during: true},
+	{
+		name: "retention-race", causes: []string{"the loss within 20 %"}, partitions: 1, replicas: 3, members: 1, configs: raceConfigs(),
+		rate: 60, recordMillis: 1, inject: hamper, check: countdown,
+	},
 	{name: "member-lost-once", benign: true, partitions: 6, replicas: 3, members: 3, library: rdkafka, rate: 30, inject: killOne, during: true},
 }
 
