@@ -105,7 +105,7 @@ The last line is JSON.`,
 			return json.NewEncoder(p.Stdout).Encode(out)
 		},
 	}
-	c.Flags().StringSliceVar(&f.without, "without", nil, "withhold leave_reasons, broker_metrics, or broker (its metrics and its events); repeatable")
+	c.Flags().StringSliceVar(&f.without, "without", nil, "withhold leave_reasons, broker_metrics, broker (its metrics and its events), or logs; repeatable")
 	c.Flags().Float64Var(&f.drop, "drop", 0, "withhold this share of all series, as 0.2")
 	c.Flags().Uint64Var(&f.seed, "drop-seed", 1, "varies which series are dropped")
 	c.Flags().StringArrayVar(&f.rules, "rules", nil, "folder with more rules (repeatable)")

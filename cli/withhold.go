@@ -15,6 +15,7 @@ const (
 	withoutLeaveReasons  = "leave_reasons"  // why members left: many client libraries do not say
 	withoutBrokerMetrics = "broker_metrics" // what only the bundled broker measures
 	withoutBroker        = "broker"         // its metrics and its events: what is left, any Kafka tells
+	withoutLogs          = "logs"           // what the logs of brokers and clients told
 )
 
 // without returns the recording as it would be had it been made without something. The recording itself
@@ -27,17 +28,25 @@ func (r recording) without(what string) (recording, error) {
 		r.signals = keepSeries(r.signals, func(name string) bool { return !strings.HasPrefix(name, "streamkeeper_broker_") })
 	case withoutBroker:
 		r.signals = keepSeries(r.signals, func(name string) bool { return !strings.HasPrefix(name, "streamkeeper_broker_") })
-		var kept []round
-		for _, in := range r.rounds {
-			if in.Watermark.Source != "broker" {
-				kept = append(kept, in)
-			}
-		}
-		r.rounds = kept
+		r.rounds = notFrom(r.rounds, "broker")
+	case withoutLogs:
+		r.signals = keepSeries(r.signals, func(name string) bool { return !strings.Contains(name, `source="loki"`) })
+		r.rounds = notFrom(r.rounds, "loki")
 	default:
-		return r, fmt.Errorf("cannot withhold %q: want %s, %s or %s", what, withoutLeaveReasons, withoutBrokerMetrics, withoutBroker)
+		return r, fmt.Errorf("cannot withhold %q: want %s, %s, %s or %s", what, withoutLeaveReasons, withoutBrokerMetrics, withoutBroker, withoutLogs)
 	}
 	return r, nil
+}
+
+// notFrom leaves out the rounds of one source.
+func notFrom(rounds []round, source string) []round {
+	var kept []round
+	for _, in := range rounds {
+		if in.Watermark.Source != source {
+			kept = append(kept, in)
+		}
+	}
+	return kept
 }
 
 // withoutLeaveReasons empties what members said when they left or joined; what the broker itself knows stays
