@@ -1,5 +1,7 @@
 package group
 
+import "github.com/twmb/franz-go/pkg/kerr"
+
 // Code is an answer's error code, with Kafka's numbers.
 type Code int16
 
@@ -32,36 +34,10 @@ const (
 	InvalidRegularExpression Code = 128
 )
 
-var codeNames = map[Code]string{
-	None:                      "NONE",
-	CoordinatorNotAvailable:   "COORDINATOR_NOT_AVAILABLE",
-	NotCoordinator:            "NOT_COORDINATOR",
-	IllegalGeneration:         "ILLEGAL_GENERATION",
-	InconsistentGroupProtocol: "INCONSISTENT_GROUP_PROTOCOL",
-	InvalidGroupID:            "INVALID_GROUP_ID",
-	UnknownMemberID:           "UNKNOWN_MEMBER_ID",
-	InvalidSessionTimeout:     "INVALID_SESSION_TIMEOUT",
-	RebalanceInProgress:       "REBALANCE_IN_PROGRESS",
-	NonEmptyGroup:             "NON_EMPTY_GROUP",
-	GroupIDNotFound:           "GROUP_ID_NOT_FOUND",
-	MemberIDRequired:          "MEMBER_ID_REQUIRED",
-	GroupMaxSizeReached:       "GROUP_MAX_SIZE_REACHED",
-	FencedInstanceID:          "FENCED_INSTANCE_ID",
-	GroupSubscribedToTopic:    "GROUP_SUBSCRIBED_TO_TOPIC",
-	StorageError:              "KAFKA_STORAGE_ERROR",
-	UnsupportedVersion:        "UNSUPPORTED_VERSION",
-	InvalidRequest:            "INVALID_REQUEST",
-	FencedMemberEpoch:         "FENCED_MEMBER_EPOCH",
-	UnreleasedInstanceID:      "UNRELEASED_INSTANCE_ID",
-	UnsupportedAssignor:       "UNSUPPORTED_ASSIGNOR",
-	StaleMemberEpoch:          "STALE_MEMBER_EPOCH",
-	InvalidRegularExpression:  "INVALID_REGULAR_EXPRESSION",
-}
-
 // String is the code's name in Kafka's protocol.
 func (c Code) String() string {
-	if s, ok := codeNames[c]; ok {
-		return s
+	if c == None {
+		return "NONE"
 	}
-	return "UNKNOWN_SERVER_ERROR"
+	return kerr.TypedErrorForCode(int16(c)).Message
 }

@@ -1,5 +1,7 @@
 package txn
 
+import "github.com/twmb/franz-go/pkg/kerr"
+
 // Code is an answer's error code, with Kafka's numbers.
 type Code int16
 
@@ -17,25 +19,12 @@ const (
 	TransactionalIDNotFound   Code = 105
 )
 
-var codeNames = map[Code]string{
-	None:                      "NONE",
-	CoordinatorNotAvailable:   "COORDINATOR_NOT_AVAILABLE",
-	InvalidRequest:            "INVALID_REQUEST",
-	InvalidProducerEpoch:      "INVALID_PRODUCER_EPOCH",
-	InvalidTxnState:           "INVALID_TXN_STATE",
-	InvalidProducerIDMapping:  "INVALID_PRODUCER_ID_MAPPING",
-	InvalidTransactionTimeout: "INVALID_TRANSACTION_TIMEOUT",
-	ConcurrentTransactions:    "CONCURRENT_TRANSACTIONS",
-	ProducerFenced:            "PRODUCER_FENCED",
-	TransactionalIDNotFound:   "TRANSACTIONAL_ID_NOT_FOUND",
-}
-
 // String is the code's name in Kafka's protocol.
 func (c Code) String() string {
-	if s, ok := codeNames[c]; ok {
-		return s
+	if c == None {
+		return "NONE"
 	}
-	return "UNKNOWN_SERVER_ERROR"
+	return kerr.TypedErrorForCode(int16(c)).Message
 }
 
 // Error makes a Code an error; None is none, so never return it as one.
