@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamkeeper-io/streamkeeper/engine/fields"
 	"github.com/streamkeeper-io/streamkeeper/engine/txn"
 )
 
@@ -28,10 +29,10 @@ func transactionKeyBytes(id string) []byte {
 }
 
 func decodeTransactionKey(b []byte) (id string, ok bool) {
-	f := fields{b: b}
-	version := f.i16()
-	id = f.str()
-	return id, version == txnKeyVersion && !f.bad && len(f.b) == 0
+	f := fields.Of(b)
+	version := f.Int16()
+	id = f.Text()
+	return id, version == txnKeyVersion && f.Done()
 }
 
 // millis is Kafka's -1 for a time that is not.
@@ -73,35 +74,35 @@ func transactionValueBytes(s txn.Snapshot) []byte {
 
 // decodeTransactionValue reads a state. kmsg would loop as often as a count says, whatever there is to read.
 func decodeTransactionValue(id string, b []byte) (txn.Snapshot, error) {
-	f := fields{b: b}
-	version := f.i16()
-	f.compact = version == txnValueVersion
+	f := fields.Of(b)
+	version := f.Int16()
+	f.Compact = version == txnValueVersion
 	s := txn.Snapshot{
-		ID: id, Producer: txn.Producer{ID: f.i64(), Epoch: f.i16()}, LastEpoch: -1, PreviousID: -1, NextID: -1,
-		Timeout: time.Duration(f.i32()) * time.Millisecond, State: txn.State(f.i8()),
+		ID: id, Producer: txn.Producer{ID: f.Int64(), Epoch: f.Int16()}, LastEpoch: -1, PreviousID: -1, NextID: -1,
+		Timeout: time.Duration(f.Int32()) * time.Millisecond, State: txn.State(f.Int8()),
 	}
-	for range f.count() {
-		topic := f.text()
-		for range f.count() {
-			s.Partitions = append(s.Partitions, txn.Partition{Topic: topic, Index: f.i32()})
+	for range f.Array(3) {
+		topic := f.Text()
+		for range f.Array(4) {
+			s.Partitions = append(s.Partitions, txn.Partition{Topic: topic, Index: f.Int32()})
 		}
-		f.tags(nil)
+		f.Tags(nil)
 	}
-	s.Updated, s.Started = fromMillis(f.i64()), fromMillis(f.i64())
-	f.tags(func(key uint64, v *fields) {
+	s.Updated, s.Started = fromMillis(f.Int64()), fromMillis(f.Int64())
+	f.Tags(func(key uint64, v *fields.Reader) {
 		switch key {
 		case 0:
-			s.PreviousID = v.i64()
+			s.PreviousID = v.Int64()
 		case 1:
-			s.NextID = v.i64()
+			s.NextID = v.Int64()
 		case 2:
-			s.Bumps = v.i16() >= txnVersionBumps
+			s.Bumps = v.Int16() >= txnVersionBumps
 		}
 	})
 	switch {
 	case version < 0 || version > txnValueVersion || s.State > txn.CompleteAbort:
 		return s, fmt.Errorf("state of transactional id %q: version %d, state %d; a newer build wrote it?", id, version, s.State)
-	case f.bad || len(f.b) != 0:
+	case !f.Done():
 		return s, fmt.Errorf("state of transactional id %q: it is cut or damaged", id)
 	}
 	return s, nil

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/fields"
 )
 
 // Record is one record of __consumer_offsets; a nil Value is a tombstone.
@@ -126,69 +128,34 @@ func currentValue(m *consumerMember) []byte {
 
 var errRecord = errors.New("a stored record does not decode")
 
-// uncompact reads Kafka's compact encoding; after the first mistake it only returns zeros.
-type uncompact struct{ reader }
-
-func (r *uncompact) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 || v > math.MaxInt32 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// len reads a length, null being 0, and refuses one that the remaining bytes cannot hold.
-func (r *uncompact) len(elementBytes int) int {
-	n := max(int(r.uvarint())-1, 0)
-	if n > len(r.b)/elementBytes {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	return n
-}
-
-func (r *uncompact) str() string { return string(r.take(r.len(1))) }
-
-// tags steps over tagged fields, and gives the one with number want to read.
-func (r *uncompact) tags(want uint64, read func(b []byte)) {
-	for n := r.uvarint(); n > 0 && !r.bad; n-- {
-		tag, size := r.uvarint(), int(r.uvarint())
-		if b := r.take(size); tag == want && read != nil && !r.bad {
-			read(b)
-		}
-	}
-}
-
-func (r *uncompact) skipTags() { r.tags(0, nil) }
-
-func (r *uncompact) partitions(since map[placed]int32, epoch int32) Partitions {
+// readPartitions reads partitions by topic, and since when each is held where the record says so.
+func readPartitions(r *fields.Reader, since map[placed]int32, epoch int32) Partitions {
 	p := Partitions{}
-	for range r.len(18) {
+	for range r.Array(18) {
 		var id TopicID
-		copy(id[:], r.take(16))
-		numbers := make([]int32, 0, r.len(4))
+		copy(id[:], r.Take(16))
+		numbers := make([]int32, 0, r.Array(4))
 		for range cap(numbers) {
-			numbers = append(numbers, r.int32())
+			numbers = append(numbers, r.Int32())
 		}
 		for _, n := range numbers {
 			if since != nil {
 				since[placed{id, n}] = epoch
 			}
 		}
-		r.tags(tagAssignmentEpochs, func(b []byte) {
-			t := uncompact{reader{b: b}}
-			for i := range t.len(4) {
-				if e := t.int32(); since != nil && i < len(numbers) {
+		r.Tags(func(tag uint64, value *fields.Reader) {
+			if tag != tagAssignmentEpochs {
+				return
+			}
+			for i := range value.Array(4) {
+				if e := value.Int32(); since != nil && i < len(numbers) {
 					since[placed{id, numbers[i]}] = e
 				}
 			}
-			r.bad = r.bad || t.bad
 		})
 		p[id] = append(p[id], numbers...)
 	}
-	if r.bad {
+	if r.Bad() {
 		return Partitions{}
 	}
 	return PartitionsOf(maps.All(p))
@@ -196,54 +163,55 @@ func (r *uncompact) partitions(since map[placed]int32, epoch int32) Partitions {
 
 // restore applies one stored record.
 func (g *Consumer) restore(key, value []byte) error {
-	k := reader{b: key}
-	kind, group := k.int16(), k.text()
+	k := fields.Of(key)
+	kind, group := k.Int16(), k.Text()
 	id := ""
 	if kind != keyConsumerEpoch && kind != keyConsumerAssignment {
-		id = k.text()
+		id = k.Text()
 	}
-	r := &uncompact{reader{b: value}}
-	if version := r.int16(); k.bad || len(k.b) > 0 || group != g.name || version != 0 {
+	r := fields.Of(value)
+	r.Compact = true
+	if version := r.Int16(); !k.Done() || group != g.name || version != 0 {
 		return fmt.Errorf("key %q: %w", key, errRecord)
 	}
 	m := g.byID[id]
 	switch {
 	case kind == keyConsumerEpoch:
-		g.epoch = r.int32()
+		g.epoch = r.Int32()
 	case kind == keyConsumerAssignment:
-		g.assignmentEpoch = r.int32()
+		g.assignmentEpoch = r.Int32()
 	case kind == keyConsumerMember && id != "":
-		g.restoreMember(id, r)
+		g.restoreMember(id, &r)
 	case m == nil: // an assignment of a member that is gone, or a kind that means nothing to us
 		return nil
 	case kind == keyConsumerTarget:
-		m.target = r.partitions(nil, 0)
+		m.target = readPartitions(&r, nil, 0)
 	case kind == keyConsumerCurrent:
-		m.epoch, m.previousEpoch = r.int32(), r.int32()
-		if state := r.take(1); len(state) == 1 && state[0] <= byte(unreleased) {
+		m.epoch, m.previousEpoch = r.Int32(), r.Int32()
+		if state := r.Take(1); len(state) == 1 && state[0] <= byte(unreleased) {
 			m.state = reconciliation(state[0])
 		} else {
-			r.bad = true
+			r.Fail()
 		}
-		m.assigned, m.revoking = r.partitions(m.since, m.epoch), r.partitions(m.since, m.epoch)
+		m.assigned, m.revoking = readPartitions(&r, m.since, m.epoch), readPartitions(&r, m.since, m.epoch)
 	}
-	r.skipTags()
-	if r.bad || len(r.b) > 0 {
+	r.Tags(nil)
+	if !r.Done() {
 		return fmt.Errorf("key %q: %w", key, errRecord)
 	}
 	return nil
 }
 
-func (g *Consumer) restoreMember(id string, r *uncompact) {
+func (g *Consumer) restoreMember(id string, r *fields.Reader) {
 	m := &consumerMember{id: id, assigned: Partitions{}, revoking: Partitions{}, target: Partitions{}, since: map[placed]int32{}}
-	m.instance, m.rack, m.client, m.host = r.str(), r.str(), r.str(), r.str()
-	for range r.len(1) {
-		m.names = append(m.names, r.str())
+	m.instance, m.rack, m.client, m.host = r.Text(), r.Text(), r.Text(), r.Text()
+	for range r.Array(1) {
+		m.names = append(m.names, r.Text())
 	}
-	m.regex = r.str()
-	m.rebalanceTimeout = time.Duration(r.int32()) * time.Millisecond
-	m.assignor = r.str()
-	if r.bad {
+	m.regex = r.Text()
+	m.rebalanceTimeout = time.Duration(r.Int32()) * time.Millisecond
+	m.assignor = r.Text()
+	if r.Bad() {
 		return
 	}
 	g.insert(m)

@@ -1,9 +1,10 @@
 package group
 
 import (
-	"encoding/binary"
 	"errors"
 	"slices"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/fields"
 )
 
 // ConsumerProtocol is the protocol type of consumers; Connect and others use their own.
@@ -20,14 +21,14 @@ var errConsumerProtocol = errors.New("not the consumer protocol's bytes")
 // SubscribedTopics reads the topics out of a consumer's subscription (ConsumerProtocolSubscription, any version),
 // sorted. What follows the topics (user data, owned partitions, rack) is not read.
 func SubscribedTopics(b []byte) ([]string, error) {
-	r := reader{b: b}
-	r.version()
-	n := r.count(2)
+	r := fields.Of(b)
+	stepOverVersion(&r)
+	n := r.Array(2)
 	topics := make([]string, 0, n)
 	for range n {
-		topics = append(topics, r.text())
+		topics = append(topics, r.Text())
 	}
-	if r.bad {
+	if r.Bad() {
 		return nil, errConsumerProtocol
 	}
 	slices.Sort(topics)
@@ -39,65 +40,24 @@ func AssignedPartitions(b []byte) ([]TopicPartition, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
-	r := reader{b: b}
-	r.version()
+	r := fields.Of(b)
+	stepOverVersion(&r)
 	var all []TopicPartition
-	for range r.count(6) {
-		topic := r.text()
-		for range r.count(4) {
-			all = append(all, TopicPartition{topic, r.int32()})
+	for range r.Array(6) {
+		topic := r.Text()
+		for range r.Array(4) {
+			all = append(all, TopicPartition{topic, r.Int32()})
 		}
 	}
-	if r.bad {
+	if r.Bad() {
 		return nil, errConsumerProtocol
 	}
 	return all, nil
 }
 
-// reader walks Kafka's big-endian encoding; after the first mistake it only returns zeros.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) take(n int) []byte {
-	if r.bad || n < 0 || n > len(r.b) {
-		r.bad = true
-		return nil
-	}
-	head := r.b[:n]
-	r.b = r.b[n:]
-	return head
-}
-
-func (r *reader) int16() int16 {
-	if b := r.take(2); b != nil {
-		return int16(binary.BigEndian.Uint16(b))
-	}
-	return 0
-}
-
-func (r *reader) int32() int32 {
-	if b := r.take(4); b != nil {
-		return int32(binary.BigEndian.Uint32(b))
-	}
-	return 0
-}
-
-func (r *reader) version() {
-	if v := r.int16(); v < 0 || v > 100 {
-		r.bad = true
+// stepOverVersion reads a version, none of which changed what came before.
+func stepOverVersion(r *fields.Reader) {
+	if v := r.Int16(); v < 0 || v > 100 {
+		r.Fail()
 	}
 }
-
-// count reads an array's length and refuses one that the remaining bytes cannot hold: a forged length must not allocate.
-func (r *reader) count(elementBytes int) int {
-	n := int(r.int32())
-	if r.bad || n < 0 || n > len(r.b)/elementBytes {
-		r.bad = true
-		return 0
-	}
-	return n
-}
-
-func (r *reader) text() string { return string(r.take(int(r.int16()))) }

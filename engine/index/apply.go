@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/fields"
 )
 
 // Change collects rows that become visible together. The caller guarantees that all of it is durable in the log.
@@ -103,8 +105,7 @@ func (c *Change) SetGroup(group string, v []byte) { c.text('g', group, v) }
 
 // SetGroupRecord stores a record of a group by its key; nil forgets it.
 func (c *Change) SetGroupRecord(group, key string, v []byte) {
-	k := binary.AppendUvarint(nil, uint64(len(group)))
-	c.text('r', string(append(append(k, group...), key...)), v)
+	c.text('r', string(append(fields.AppendBytes(nil, group), key...)), v)
 }
 
 // SetOffset stores a committed offset; nil forgets it.
@@ -114,19 +115,16 @@ func (c *Change) SetOffset(group, topic string, partition int32, v []byte) {
 
 // offsetKey is prefixed with the group's length: a group's name may hold any byte.
 func offsetKey(group, topic string, partition int32) string {
-	k := binary.AppendUvarint(nil, uint64(len(group)))
-	k = append(append(k, group...), topic...)
+	k := append(fields.AppendBytes(nil, group), topic...)
 	return string(binary.BigEndian.AppendUint32(k, uint32(partition)))
 }
 
 func splitOffsetKey(k string) (group, topic string, partition int32, ok bool) {
-	n, w := binary.Uvarint([]byte(k))
-	if w <= 0 || n > uint64(len(k)-w) || uint64(len(k)-w)-n < 4 {
-		return "", "", 0, false
-	}
-	k = k[w:]
-	group, k = k[:n], k[n:]
-	return group, k[:len(k)-4], int32(binary.BigEndian.Uint32([]byte(k[len(k)-4:]))), true
+	r := fields.Of([]byte(k))
+	group = string(r.Bytes())
+	topic = string(r.Take(r.Left() - 4))
+	partition = r.Int32()
+	return group, topic, partition, r.Done()
 }
 
 func (c *Change) text(p byte, key string, v []byte) {
@@ -171,11 +169,12 @@ func (d *DB) Groups(fn func(group string, v []byte)) error {
 // GroupRecords calls fn for each record of a group.
 func (d *DB) GroupRecords(fn func(group, key string, v []byte)) error {
 	return d.texts('r', func(k string, v []byte) error {
-		n, w := binary.Uvarint([]byte(k))
-		if w <= 0 || n > uint64(len(k)-w) {
+		r := fields.Of([]byte(k))
+		group, key := string(r.Bytes()), string(r.Rest())
+		if r.Bad() {
 			return fmt.Errorf("group record key %q: %w", k, errRow)
 		}
-		fn(k[w:w+int(n)], k[w+int(n):], v)
+		fn(group, key, v)
 		return nil
 	})
 }

@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/fields"
 )
 
 // errRow means a row does not decode; Pebble checks its own bytes, so this is a bug or a foreign file.
@@ -67,43 +70,15 @@ type writer struct{ b []byte }
 func (w *writer) u(v uint64) { w.b = binary.AppendUvarint(w.b, v) }
 func (w *writer) i(v int64)  { w.b = binary.AppendVarint(w.b, v) }
 
-type reader struct {
-	b   []byte
-	bad bool
-}
+type reader struct{ fields.Reader }
 
-func (r *reader) u() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
+func read(b []byte) reader { return reader{fields.Of(b)} }
 
-func (r *reader) i() int64 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// count reads how many elements of at least size bytes follow, and refuses more than the remaining bytes can hold.
-func (r *reader) count(size int) int {
-	n := r.u()
-	if n > uint64(len(r.b)/size) {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	return int(n)
-}
+func (r *reader) u() uint64 { return r.Uvarint(math.MaxUint64) }
+func (r *reader) i() int64  { return r.Varint() }
 
 func (r *reader) err(what string) error {
-	if r.bad || len(r.b) > 0 {
+	if !r.Done() {
 		return fmt.Errorf("%s: %w", what, errRow)
 	}
 	return nil
@@ -132,10 +107,10 @@ func encodeSegment(s Segment) []byte {
 }
 
 func decodeSegment(id uint64, b []byte) (Segment, error) {
-	r := reader{b: b}
+	r := read(b)
 	r.u()
 	s := Segment{ID: id, Slot: uint32(r.u()), Start: r.u(), End: r.u(), SealedAt: time.UnixMilli(r.i())}
-	n := r.count(7)
+	n := r.Count(7)
 	s.Runs = make([]Run, 0, n)
 	var last uint32
 	for range n {
@@ -178,10 +153,10 @@ func encodeChunk(c chunk, w *writer) []byte {
 
 // decodeChunk decodes a row into room, or into new memory where that is too small.
 func decodeChunk(base int64, v []byte, room []Batch) (chunk, error) {
-	r := reader{b: v}
+	r := read(v)
 	r.u()
 	c := chunk{segment: r.u(), epoch: int32(r.i())}
-	n := r.count(6)
+	n := r.Count(6)
 	if n == 0 {
 		return c, fmt.Errorf("run: %w", errRow)
 	}
@@ -228,14 +203,14 @@ func encodeStream(s Stream) []byte {
 }
 
 func decodeStream(b []byte) (Stream, error) {
-	r := reader{b: b}
+	r := read(b)
 	version := r.u()
 	s := Stream{Next: r.i(), LogStart: r.i(), MaxTime: r.i(), MaxAt: r.i()}
-	for range r.count(2) {
+	for range r.Count(2) {
 		s.Epochs = append(s.Epochs, Epoch{Epoch: int32(r.i()), Start: r.i()})
 	}
 	if version >= 2 {
-		for range r.count(3) {
+		for range r.Count(3) {
 			s.Open = append(s.Open, OpenTxn{Producer: r.i(), First: r.i(), Since: r.i()})
 		}
 		s.Aborted = r.i()
@@ -262,10 +237,10 @@ func encodeProducer(p Producer) []byte {
 }
 
 func decodeProducer(id int64, b []byte) (Producer, error) {
-	r := reader{b: b}
+	r := read(b)
 	version := r.u()
 	p := Producer{ID: id, Seen: r.i(), MarkerEpoch: -1, Coordinator: -1}
-	for range r.count(6) {
+	for range r.Count(6) {
 		p.Last = append(p.Last, Sequence{
 			Epoch: int16(r.i()), First: int32(r.i()), Last: int32(r.i()), Base: r.i(), Delta: int32(r.i()), Time: r.i(),
 		})

@@ -53,7 +53,7 @@ func (d *DB) Aborted(stream uint32, from int64, fn func(Aborted) bool) error {
 	}
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
-		r := reader{b: it.Value()}
+		r := read(it.Value())
 		r.u()
 		a := Aborted{Last: int64(binary.BigEndian.Uint64(it.Key()[5:])), Producer: r.i(), First: r.i(), Stable: r.i()}
 		if err := r.err("aborted transaction"); err != nil {

@@ -1,12 +1,13 @@
 package meta
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/streamkeeper-io/streamkeeper/engine/fields"
 )
 
 // Version changes with every change of the metadata.
@@ -23,8 +24,7 @@ func (s *Store) Export() ([]byte, error) {
 	var b []byte
 	for it.First(); it.Valid(); it.Next() {
 		for _, part := range [][]byte{it.Key(), it.Value()} {
-			b = binary.AppendUvarint(b, uint64(len(part)))
-			b = append(b, part...)
+			b = fields.AppendBytes(b, part)
 		}
 	}
 	if err := it.Close(); err != nil {
@@ -54,20 +54,16 @@ func (s *Store) importRows(b []byte, streams uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	batch := s.db.NewBatch()
-	for len(b) > 0 {
-		var part [2][]byte
-		for i := range part {
-			n, w := binary.Uvarint(b)
-			if w <= 0 || n > uint64(len(b)-w) {
-				return errors.New("importing metadata: the rows are cut short")
-			}
-			part[i], b = b[w:w+int(n)], b[w+int(n):]
+	for r := fields.Of(b); r.Left() > 0; {
+		key, value := r.Bytes(), r.Bytes()
+		if r.Bad() {
+			return errors.New("importing metadata: the rows are cut short")
 		}
-		if err := batch.Set(part[0], part[1], nil); err != nil {
+		if err := batch.Set(key, value, nil); err != nil {
 			return fmt.Errorf("importing metadata: %w", err)
 		}
-		if string(part[0]) == string(stateKey) {
-			if err := json.Unmarshal(part[1], &s.node); err != nil {
+		if string(key) == string(stateKey) {
+			if err := json.Unmarshal(value, &s.node); err != nil {
 				return fmt.Errorf("importing metadata: %w", err)
 			}
 		}

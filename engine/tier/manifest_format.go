@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/streamkeeper-io/streamkeeper/engine/fields"
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/object"
 )
 
@@ -61,8 +62,7 @@ func (m *manifest) encode() []byte {
 	var scratch []byte
 	for i := range m.entries {
 		scratch = m.entries[i].append(scratch[:0])
-		b = binary.AppendUvarint(b, uint64(len(scratch)))
-		b = append(b, scratch...)
+		b = fields.AppendBytes(b, scratch)
 	}
 	return binary.LittleEndian.AppendUint32(b, object.Checksum(b))
 }
@@ -105,81 +105,50 @@ func decodeManifest(b []byte) (manifest, error) {
 	if m.kind != kindSnapshot && m.kind != kindDelta {
 		return m, fmt.Errorf("%w: kind %d", errManifest, m.kind)
 	}
-	for rest := body[manifestHeader:]; len(rest) > 0; {
-		n, w := binary.Uvarint(rest)
-		if w <= 0 || n == 0 || n > uint64(len(rest)-w) {
+	for r := fields.Of(body[manifestHeader:]); r.Left() > 0; {
+		b := r.Bytes()
+		if len(b) == 0 {
 			return m, fmt.Errorf("%w: entry %d does not fit", errManifest, len(m.entries))
 		}
-		e, err := decodeEntry(rest[w : w+int(n)])
+		e, err := decodeEntry(b)
 		if err != nil {
 			return m, err
 		}
 		m.entries = append(m.entries, e)
-		rest = rest[w+int(n):]
 	}
 	return m, nil
 }
 
-// fields reads varints; the first failure sticks.
-type fields struct {
-	b   []byte
-	bad bool
-}
-
-func (f *fields) uvarint(limit uint64) uint64 {
-	v, n := binary.Uvarint(f.b)
-	if n <= 0 || v > limit {
-		f.bad, f.b = true, nil
-		return 0
-	}
-	f.b = f.b[n:]
-	return v
-}
-
-func (f *fields) varint() int64 {
-	v, n := binary.Varint(f.b)
-	if n <= 0 {
-		f.bad, f.b = true, nil
-		return 0
-	}
-	f.b = f.b[n:]
-	return v
-}
-
-func (f *fields) id() (id ObjectID) {
-	if len(f.b) < len(id) {
-		f.bad, f.b = true, nil
-		return id
-	}
-	f.b = f.b[copy(id[:], f.b):]
-	return id
-}
-
 func decodeEntry(b []byte) (entry, error) {
-	e, f := entry{kind: b[0]}, fields{b: b[1:]}
+	e, r := entry{kind: b[0]}, fields.Of(b[1:])
 	switch e.kind {
 	case entryObject:
-		e.id = f.id()
-		e.phase = phase(f.uvarint(0x7f))
-		e.size, e.footer = int64(f.uvarint(math.MaxInt64)), int64(f.uvarint(object.MaxFooter))
-		e.notBefore = time.UnixMilli(f.varint())
-		f.bad = f.bad || e.phase != live && e.phase != destroyed || len(f.b)%moveSize != 0
-		if len(f.b) > 0 && !f.bad {
-			e.moves, f.b = decodeMoves(f.b), nil
+		e.id = readID(&r)
+		e.phase = phase(r.Uvarint(0x7f))
+		e.size, e.footer = int64(r.Uvarint(math.MaxInt64)), int64(r.Uvarint(object.MaxFooter))
+		e.notBefore = time.UnixMilli(r.Varint())
+		if e.phase != live && e.phase != destroyed {
+			r.Fail()
 		}
+		e.moves = readMoves(&r, r.Left()/moveSize)
 	case entryGone:
-		e.id = f.id()
+		e.id = readID(&r)
 	case entryTrim:
-		e.stream, e.before, e.at = uint32(f.uvarint(math.MaxUint32)), f.varint(), time.UnixMilli(f.varint())
+		e.stream, e.before, e.at = uint32(r.Uvarint(math.MaxUint32)), r.Varint(), time.UnixMilli(r.Varint())
 	case entryMeta:
-		e.meta, f.b = f.b, nil
+		e.meta = r.Rest()
 	default:
 		return e, fmt.Errorf("%w: an entry of kind %q; a newer build wrote it?", errManifest, e.kind)
 	}
-	if f.bad || len(f.b) > 0 {
+	if !r.Done() {
 		return e, fmt.Errorf("%w: an entry of kind %q does not decode", errManifest, e.kind)
 	}
 	return e, nil
+}
+
+func readID(r *fields.Reader) (id ObjectID) {
+	copy(id[:], r.Take(len(id)))
+	return id
 }
 
 // manifestName sorts by epoch and sequence.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/streamkeeper-io/streamkeeper/engine/fields"
 	"github.com/streamkeeper-io/streamkeeper/engine/tier/object"
 )
 
@@ -74,9 +75,13 @@ func appendMoves(b []byte, moves []move) []byte {
 // moveSize is the length of an encoded move.
 const moveSize = len(ObjectID{}) + 8
 
-// decodeMoves decodes all of b, which is a multiple of moveSize.
-func decodeMoves(b []byte) []move {
-	moves := make([]move, 0, len(b)/moveSize)
+// readMoves reads n of them; nil when there are none.
+func readMoves(r *fields.Reader, n int) []move {
+	b := r.Take(n * moveSize)
+	if len(b) == 0 {
+		return nil
+	}
+	moves := make([]move, 0, n)
 	for ; len(b) >= moveSize; b = b[moveSize:] {
 		moves = append(moves, move{ObjectID(b[:16]), binary.LittleEndian.Uint32(b[16:]), binary.LittleEndian.Uint32(b[20:])})
 	}
@@ -121,11 +126,11 @@ func RecordKey(rec []byte) (key string, dead bool, err error) {
 		}
 		return "o" + string(rec[1:17]), kind == recordTombstone, nil
 	case recordTrim:
-		stream, n := binary.Uvarint(rec[1:])
-		if n <= 0 || stream > math.MaxUint32 {
+		f := fields.Of(rec[1:])
+		stream, before := f.Uvarint(math.MaxUint32), f.Varint()
+		if f.Bad() {
 			return "", false, errRecord
 		}
-		before, _ := binary.Varint(rec[1+n:])
 		return "t" + string(binary.BigEndian.AppendUint32(nil, uint32(stream))), before == forgotten, nil
 	case recordEpoch:
 		return "e", false, nil
@@ -150,81 +155,47 @@ func decodeRecord(rec []byte) (record, error) {
 	if _, _, err := RecordKey(rec); err != nil {
 		return record{}, err
 	}
-	r := record{kind: rec[0]}
+	r, f := record{kind: rec[0]}, fields.Of(rec[1:])
 	switch r.kind {
 	case recordTrim:
-		err := r.decodeTrim(rec[1:])
-		return r, err
+		r.stream, r.before = uint32(f.Uvarint(math.MaxUint32)), f.Varint()
+		if f.Left() > 0 {
+			r.at = time.UnixMilli(f.Varint())
+		}
 	case recordEpoch:
-		epoch, n := binary.Uvarint(rec[1:])
-		if n <= 0 {
-			return r, errRecord
-		}
-		r.epoch = epoch
-		return r, nil
+		r.epoch = f.Uvarint(math.MaxUint64)
 	case recordManifest:
-		for f := (&fields{b: rec[1:]}); len(f.b) > 0; {
-			c := chain{f.uvarint(math.MaxUint64), f.uvarint(math.MaxUint64)}
-			if f.bad {
-				return r, errRecord
-			}
-			r.chains = append(r.chains, c)
+		for f.Left() > 0 {
+			r.chains = append(r.chains, chain{f.Uvarint(math.MaxUint64), f.Uvarint(math.MaxUint64)})
 		}
-		return r, nil
+	default:
+		return r, r.decodeObject(f)
 	}
-	copy(r.id[:], rec[1:17])
-	if r.kind == recordTombstone {
-		return r, nil
-	}
-	ms, n := binary.Varint(rec[17:])
-	if n <= 0 {
+	if f.Bad() {
 		return r, errRecord
-	}
-	r.notBefore = time.UnixMilli(ms)
-	rest := rec[17+n:]
-	switch r.kind {
-	case recordPrepare:
-		segment, n := binary.Uvarint(rest)
-		if n <= 0 {
-			return r, errRecord
-		}
-		r.segment = segment
-	case recordCommit:
-		err := r.decodeFooter(rest)
-		return r, err
-	case recordRewrite:
-		err := r.decodeRewrite(rest)
-		return r, err
 	}
 	return r, nil
 }
 
-func (r *record) decodeTrim(b []byte) error {
-	stream, n := binary.Uvarint(b)
-	before, m := binary.Varint(b[n:])
-	if m <= 0 {
+// decodeObject decodes what is said of an object.
+func (r *record) decodeObject(f fields.Reader) error {
+	r.id = readID(&f)
+	if r.kind != recordTombstone {
+		r.notBefore = time.UnixMilli(f.Varint())
+	}
+	switch r.kind {
+	case recordPrepare:
+		r.segment = f.Uvarint(math.MaxUint64)
+	case recordRewrite:
+		r.moves = readMoves(&f, f.Count(moveSize))
+	}
+	if f.Bad() {
 		return errRecord
 	}
-	r.stream, r.before = uint32(stream), before
-	if b = b[n+m:]; len(b) == 0 {
-		return nil
+	if r.kind == recordCommit || r.kind == recordRewrite {
+		return r.decodeFooter(f.Rest())
 	}
-	ms, n := binary.Varint(b)
-	if n <= 0 {
-		return errRecord
-	}
-	r.at = time.UnixMilli(ms)
 	return nil
-}
-
-func (r *record) decodeRewrite(b []byte) error {
-	count, n := binary.Uvarint(b)
-	if n <= 0 || count > uint64((len(b)-n)/moveSize) {
-		return errRecord
-	}
-	end := n + int(count)*moveSize
-	r.moves, b = decodeMoves(b[n:end]), b[end:]
-	return r.decodeFooter(b)
 }
 
 func (r *record) decodeFooter(b []byte) error {
