@@ -11,33 +11,42 @@ if ! have_node; then
 fi
 server_start --set broker.group.initial_rebalance_delay=100ms --set log.level=warn
 RECORDS=${RECORDS:-10000}
-passed=0 failed=0
+# check says how one client fared, and leaves a file behind for those that failed.
 check() {
-	local name=$1
+	local name=$1 began=$SECONDS
+	local log="$WORK/clients/${name// /-}"
 	shift
-	local began=$SECONDS
-	if timeout 180 "$@" >"$WORK/client.log" 2>&1; then
+	if timeout 180 "$@" >"$log" 2>&1; then
 		echo "ok    $name ($((SECONDS - began)) s)"
-		passed=$((passed + 1))
 	else
-		echo "FAIL  $name"
-		tail -n 15 "$WORK/client.log"
-		failed=$((failed + 1))
+		touch "$log.failed"
+		echo "FAIL  $name"$'\n'"$(tail -n 15 "$log")"
 	fi
 }
-for codec in ${CODECS:-gzip snappy lz4 zstd}; do
-	check "kcat $codec" test/clients/kcat.sh "$KAFKA" "$codec" "$RECORDS"
-	check "python3-confluent-kafka $codec" /usr/bin/python3 test/clients/confluent.py "$KAFKA" "$codec" "$RECORDS"
-	check "python3-confluent-kafka transactions $codec" /usr/bin/python3 test/clients/confluent_txn.py "$KAFKA" "$codec" $((RECORDS / 4))
-	check "python3-kafka $codec" /usr/bin/python3 test/clients/kafka_python.py "$KAFKA" "$codec" "$RECORDS"
-	check "franz-go $codec" go run ./test/clients/franz -brokers "$KAFKA" -codec "$codec" -records "$RECORDS"
-done
+# codec has every client use it, one after the other. They mostly wait, so that all codecs run at a time.
+codec() {
+	check "kcat $1" test/clients/kcat.sh "$KAFKA" "$1" "$RECORDS"
+	check "python3-confluent-kafka $1" /usr/bin/python3 test/clients/confluent.py "$KAFKA" "$1" "$RECORDS"
+	check "python3-confluent-kafka transactions $1" /usr/bin/python3 test/clients/confluent_txn.py "$KAFKA" "$1" $((RECORDS / 4))
+	check "python3-kafka $1" /usr/bin/python3 test/clients/kafka_python.py "$KAFKA" "$1" "$RECORDS"
+	check "franz-go $1" "$WORK/franz" -brokers "$KAFKA" -codec "$1" -records "$RECORDS"
+	if have_node; then
+		check "kafkajs $1" node test/clients/kafkajs.mjs "$KAFKA" "$1" "$RECORDS"
+	fi
+}
+go build -o "$WORK/franz" ./test/clients/franz
 if have_node; then
 	(cd test/clients && npm ci --no-audit --no-fund >/dev/null 2>&1)
-	for codec in ${CODECS:-gzip snappy lz4 zstd}; do
-		check "kafkajs $codec" node test/clients/kafkajs.mjs "$KAFKA" "$codec" "$RECORDS"
-	done
 fi
+mkdir "$WORK/clients"
+running=()
+for codec in ${CODECS:-gzip snappy lz4 zstd}; do
+	codec "$codec" &
+	running+=($!)
+done
+wait "${running[@]}"
+failed=$(find "$WORK/clients" -name '*.failed' | wc -l)
+passed=$(($(find "$WORK/clients" -type f | wc -l) - 2 * failed))
 if [ -z "${SKIP_SUITE:-}" ]; then
 	go test -c -o "$WORK/kgo.test" github.com/twmb/franz-go/pkg/kgo
 	began=$SECONDS
