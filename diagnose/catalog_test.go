@@ -279,6 +279,27 @@ func TestKilledBrokerBesideManyTopics(t *testing.T) {
 	}
 }
 
+// The only broker of a cluster stops: within seconds it is said that it stopped or was stopped, and that its log would tell.
+func TestOnlyBrokerStops(t *testing.T) {
+	v := newVillage(t)
+	v.facts["kafka"] = streamkeeper.Present
+	for _, atom := range []string{"embedded", "source_streamkeeper", "history", "leave_reasons", "direct_tcp", "multi_broker"} {
+		v.facts[atom] = streamkeeper.Absent
+	}
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	all := v.typical("no_active_consumers", group("none"), now, func(rules.Node) bool { return true })
+	broker := v.Entities("c", streamkeeper.KindBroker)[0]
+	for _, node := range []string{"broker_unreachable", "connection_refused"} {
+		all[rules.NodeOn{Node: node, Entity: broker}] = streamkeeper.Observation{Node: node, Entity: broker, State: streamkeeper.Present, Strength: .98, Since: now.Add(-10 * time.Second)}
+	}
+	away := rules.NodeOn{Node: "away_for_long", Entity: broker}
+	all[away] = streamkeeper.Observation{Node: away.Node, Entity: broker, State: streamkeeper.Absent, Strength: .02}
+	r := v.decide(all, now)
+	if len(r.Findings) != 1 || r.Findings[0].Verdict != streamkeeper.VerdictOneOf || !slices.Contains(r.Findings[0].Set, "broker_down") || !slices.Contains(r.Findings[0].Set, "planned_broker_restart") {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
 // typical makes the observations of a cause as it is at its plainest: what it mostly brings about is there, all else is
 // not. lost are nodes that no source tells of.
 func (v *village) typical(id string, e streamkeeper.Entity, now time.Time, lost func(rules.Node) bool) map[rules.NodeOn]streamkeeper.Observation {

@@ -447,7 +447,7 @@ func TestBrokerLossAndReturn(t *testing.T) {
 			t.Fatal("a cluster that does not answer is fine")
 		}
 	}
-	l.want("it does not answer", map[string]any{"broker_reachable{broker=0}": 0, "topic_end_offset{topic=orders}": "absent", "broker_leaderships{broker=0}": "absent"})
+	l.want("it does not answer", map[string]any{"broker_reachable{broker=0}": 0, "broker_connection_refused{broker=0}": 0, "topic_end_offset{topic=orders}": "absent", "broker_leaderships{broker=0}": "absent"})
 	down.Store(false)
 	l.mustRound(20)
 	l.mustRound(25)
@@ -459,6 +459,18 @@ func TestBrokerLossAndReturn(t *testing.T) {
 	if want := []string{"broker_unreachable@5 lead=3 moved=false", "broker_back@20 lead=<nil> moved=<nil>"}; !slices.Equal(got, want) {
 		t.Errorf("events %v, want %v", got, want)
 	}
+}
+
+// A host on which nobody listens any more says so.
+func TestRefusedConnection(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(1, "orders"))
+	l.mustRound(0)
+	l.want("there", map[string]any{"broker_connection_refused{broker=0}": 0})
+	l.cluster.Close()
+	for i := range 3 { // the connections that there were must be found dead first
+		_ = l.round(5 + 5*float64(i))
+	}
+	l.want("its process ended", map[string]any{"broker_reachable{broker=0}": 0, "broker_connection_refused{broker=0}": 1})
 }
 
 func TestTopicLife(t *testing.T) {
