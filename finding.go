@@ -39,6 +39,7 @@ type Finding struct {
 	Title        string        `json:"title"`
 	Summary      string        `json:"summary,omitempty"`
 	Entity       Entity        `json:"entity"`
+	Owner        string        `json:"owner,omitempty"` // whose the entity is, as scopes say
 	Locus        []Locus       `json:"locus"`
 	Trigger      *Trigger      `json:"trigger,omitempty"`
 	Verdict      Verdict       `json:"verdict"`
@@ -46,6 +47,7 @@ type Finding struct {
 	Assessed     float64       `json:"assessed"`             // share of the expected weight of all the cause's evidence that was known
 	Assessable   float64       `json:"assessable,omitempty"` // share of what the sources can supply that was known
 	Severity     Severity      `json:"severity"`
+	Loss         bool          `json:"loss,omitempty"` // records are lost by it
 	Since        time.Time     `json:"since"`
 	Explains     []string      `json:"explains"`
 	Evidence     []Evidence    `json:"evidence"`

@@ -1,6 +1,9 @@
 package streamkeeper
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // IncidentState is where an incident is in its life.
 type IncidentState string
@@ -46,5 +49,13 @@ type Incident struct {
 	Changes      []Change      `json:"changes"`
 	Advice       []Advice      `json:"advice"`
 	Cluster      string        `json:"cluster"`
+	Owner        string        `json:"owner,omitempty"`  // of the root, else of all that is hurt when that is one
+	Owners       []string      `json:"owners,omitempty"` // of the root and of all that is hurt
 	URL          string        `json:"url,omitempty"`
+}
+
+// Loses says whether records are lost in it, by its root or by what follows from that, or will be.
+func (i Incident) Loses() bool {
+	return i.Root.Loss || slices.ContainsFunc(i.Consequences, func(f Finding) bool { return f.Loss }) ||
+		slices.ContainsFunc(i.Symptoms, func(y Symptom) bool { return y.Breach == BreachLoss })
 }

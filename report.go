@@ -44,6 +44,7 @@ type Report struct {
 	Sources         []Source         `json:"sources"`
 	Recommendations []Recommendation `json:"recommendations"`
 	Changes         []Change         `json:"changes"` // of the last half hour: risky ones first, then the newest
+	Ignored         int              `json:"ignored,omitempty"` // groups and topics that scopes keep out
 }
 
 // Reports is the envelope of `diagnose -o json` and GET /api/v1/reports.

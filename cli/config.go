@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,6 +89,8 @@ type DiagnoseConfig struct {
 	Enabled bool     `yaml:"enabled"`
 	Tick    Duration `yaml:"tick"`
 	SLOLag  Duration `yaml:"slo_lag"`
+	// Scopes are what is said of some groups and topics; the first that names an entity counts.
+	Scopes []ScopeConfig `yaml:"scopes"`
 }
 
 // SeriesConfig is the embedded measurements.
@@ -192,6 +195,11 @@ func (c *Config) Validate() error {
 	if c.Diagnose.SLOLag.Duration <= 0 {
 		bad("diagnose.slo_lag", "want a positive duration")
 	}
+	for i, s := range c.Diagnose.Scopes {
+		if s.Cluster != "" && !c.watches(s.Cluster) {
+			bad(fmt.Sprintf("diagnose.scopes[%d].cluster", i), "%q is none of the watched clusters", s.Cluster)
+		}
+	}
 	if c.Series.Retention.Duration < 10*time.Minute {
 		bad("series.retention", "%s is too short: baselines look back 30m; 1h or more is sensible", c.Series.Retention)
 	}
@@ -220,6 +228,15 @@ func (c *Config) Validate() error {
 		bad("clusters", "nothing to watch: enable the broker or name a cluster (--cluster NAME=HOST:PORT)")
 	}
 	return errors.Join(errs...)
+}
+
+// watches says whether a glob names a watched cluster.
+func (c *Config) watches(pattern string) bool {
+	own, _ := path.Match(pattern, c.Broker.Name)
+	return c.Broker.Enabled && own || slices.ContainsFunc(c.Clusters, func(cl ClusterConfig) bool {
+		ok, _ := path.Match(pattern, cl.Name)
+		return ok
+	})
 }
 
 func (b *BrokerConfig) validate(bad func(key, format string, args ...any)) {

@@ -105,6 +105,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 		Ledger: s.doctor.history, Sources: s.doctor.told(s.scheduler.SourcesOf),
 		Config: diagnose.Config{
 			Interval: s.config.Diagnose.Tick.Duration, SLOLag: s.config.Diagnose.SLOLag.Duration, URL: "http://" + address,
+			Scopes: s.config.Diagnose.scopes(),
 			Sizing: diagnose.SizingConfig{Place: capacity.Place{Prometheus: "http://" + address + "/prometheus"}},
 		},
 	}
@@ -133,7 +134,7 @@ func (s *system) show(options *web.Options, rulebook *rules.Catalog) {
 	options.Actions = silences{s.doctor.history}
 	options.Rules = rulebookView{rulebook}
 	options.Mounts["/prometheus/"] = s.places.series.Handler()
-	options.Mounts["GET /api/v1/recording"] = recordingHandler(s.places, s.config.Diagnose.SLOLag.Duration, loop.Reports)
+	options.Mounts["GET /api/v1/recording"] = recordingHandler(s.places, s.config.Diagnose.SLOLag.Duration, s.config.Diagnose.scopes(), loop.Reports)
 	options.Ready = func() error {
 		if len(loop.Reports()) == 0 {
 			return errors.New("the first tick has not run yet")

@@ -35,11 +35,17 @@ func writeMarkdown(w io.Writer, reports []streamkeeper.Report) {
 		for _, n := range r.NotJudged {
 			fmt.Fprintf(w, "- %s (%s)\n", n.What, n.Needs)
 		}
+		if r.Ignored > 0 {
+			fmt.Fprintf(w, "\n%d groups and topics are ignored, as the config's scopes say.\n", r.Ignored)
+		}
 	}
 }
 
 func markdownFinding(w io.Writer, f streamkeeper.Finding) {
 	fmt.Fprintf(w, "\n## %s: `%s` on %s\n\n%s\n", verdictWord(f, false), causeName(f), f.Entity, f.Summary)
+	if f.Owner != "" {
+		fmt.Fprintf(w, "\nOwner: %s\n", f.Owner)
+	}
 	section := func(title string, lines []string) {
 		if len(lines) == 0 {
 			return

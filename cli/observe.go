@@ -94,7 +94,7 @@ func seenEnough(r streamkeeper.Report, sources []streamkeeper.Source) error {
 func saveObserved(ctx context.Context, p *places, last streamkeeper.Report, since time.Time, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	r, err := p.record(ctx, last, since, p.now(), diagnose.DefaultSLOLag)
+	r, err := p.record(ctx, last, since, p.now(), diagnose.DefaultSLOLag, nil)
 	if err != nil {
 		return fmt.Errorf("record what was seen: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
@@ -121,7 +122,11 @@ func writeIncidents(w io.Writer, incidents []streamkeeper.Incident, since time.T
 		if i.ResolvedAt != nil {
 			until = fmt.Sprintf("%s (%s)", i.ResolvedAt.UTC().Format("15:04:05"), span(i.ResolvedAt.Sub(i.OpenedAt)))
 		}
-		fmt.Fprintf(w, "%s%s – %s   %s   %s · %s\n", entry, day(i.OpenedAt), until, i.Severity, causeName(i.Root), i.Root.Entity)
+		owner := ""
+		if len(i.Owners) > 0 {
+			owner = " · owner " + strings.Join(i.Owners, ", ")
+		}
+		fmt.Fprintf(w, "%s%s – %s   %s   %s · %s%s\n", entry, day(i.OpenedAt), until, i.Severity, causeName(i.Root), i.Root.Entity, owner)
 		for _, line := range wrap(i.Headline, textWidth-len(more)) {
 			fmt.Fprintln(w, more+line)
 		}

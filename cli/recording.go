@@ -19,6 +19,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors/series"
+	"github.com/streamkeeper-io/streamkeeper/diagnose"
 )
 
 // A recording is what was seen around an incident, as one text file (txtar, gzipped or not): story.md for
@@ -38,7 +39,9 @@ type recordingMeta struct {
 	TickSeconds float64   `json:"tick_seconds"`
 	TickedAt    time.Time `json:"ticked_at"` // of the newest live tick, if inside; a replay ends there unless told otherwise
 	SLOLag      float64   `json:"slo_lag_seconds"`
-	Version     string    `json:"version"`
+	// Scopes are what was said of some entities when it was recorded.
+	Scopes  []diagnose.Scope `json:"scopes,omitempty"`
+	Version string           `json:"version"`
 }
 
 type recording struct {
@@ -53,11 +56,11 @@ type recording struct {
 
 // record takes what the places hold of a cluster since a time. live is the newest report: the replay keeps its
 // pace and, unless the recording ends before, its moment.
-func (p *places) record(ctx context.Context, live streamkeeper.Report, since, to time.Time, slo time.Duration) (recording, error) {
+func (p *places) record(ctx context.Context, live streamkeeper.Report, since, to time.Time, slo time.Duration, scopes []diagnose.Scope) (recording, error) {
 	cluster := live.Cluster.Name
 	r := recording{meta: recordingMeta{
 		Schema: recordingSchema, Cluster: cluster, From: since.UTC(), To: to.UTC(),
-		TickSeconds: live.TickSeconds, SLOLag: slo.Seconds(), Version: Version(),
+		TickSeconds: live.TickSeconds, SLOLag: slo.Seconds(), Scopes: scopes, Version: Version(),
 	}}
 	if !live.GeneratedAt.After(to) {
 		r.meta.TickedAt = live.GeneratedAt.UTC()
@@ -208,7 +211,7 @@ func parseRecording(in io.Reader) (recording, error) {
 }
 
 // recordingHandler serves GET /api/v1/recording?cluster=&since=&until=. reports are the newest ones, one per cluster.
-func recordingHandler(p *places, slo time.Duration, reports func() []streamkeeper.Report) http.Handler {
+func recordingHandler(p *places, slo time.Duration, scopes []diagnose.Scope, reports func() []streamkeeper.Report) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		now := p.now()
 		q := req.URL.Query()
@@ -226,7 +229,7 @@ func recordingHandler(p *places, slo time.Duration, reports func() []streamkeepe
 			http.Error(w, "since: want a moment before until, and in the past", http.StatusBadRequest)
 			return
 		}
-		r, err := p.record(req.Context(), live, since, until, slo)
+		r, err := p.record(req.Context(), live, since, until, slo, scopes)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

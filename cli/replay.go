@@ -33,7 +33,7 @@ func (r recording) replay(ctx context.Context, rulebook *rules.Catalog, until ti
 	}
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: p.series, World: p.world, Events: p.events,
-		Config: diagnose.Config{Interval: every, SLOLag: time.Duration(r.meta.SLOLag * float64(time.Second))},
+		Config: diagnose.Config{Interval: every, SLOLag: time.Duration(r.meta.SLOLag * float64(time.Second)), Scopes: r.meta.Scopes},
 	}
 	var last streamkeeper.Report
 	var memory diagnose.Memory

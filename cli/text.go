@@ -67,6 +67,7 @@ func writeReport(w io.Writer, r streamkeeper.Report, p painter) {
 	writeUnexplained(w, r, p)
 	writeChanges(w, r, p)
 	writeNotJudged(w, r, p)
+	writeIgnored(w, r, p)
 	writeSources(w, r, p)
 }
 
@@ -76,6 +77,13 @@ func writeLosses(w io.Writer, r streamkeeper.Report, p painter) {
 		if y.Breach == streamkeeper.BreachLoss {
 			fmt.Fprintln(w, p.red("loss         ")+y.Text)
 		}
+	}
+}
+
+// writeIgnored says that what is not seen may be there all the same.
+func writeIgnored(w io.Writer, r streamkeeper.Report, p painter) {
+	if r.Ignored > 0 {
+		fmt.Fprintln(w, p.dim(fmt.Sprintf("ignored      %d groups and topics, as the config's scopes say", r.Ignored)))
 	}
 }
 
@@ -145,7 +153,11 @@ func headline(r streamkeeper.Report) string {
 }
 
 func writeFinding(w io.Writer, f streamkeeper.Finding, now time.Time, p painter) {
-	fmt.Fprintf(w, "%s   %s · %s%s\n", verdictWord(f, p), p.bold(causeName(f)), f.Entity, since(f.Since, now))
+	owner := ""
+	if f.Owner != "" {
+		owner = " · owner " + f.Owner
+	}
+	fmt.Fprintf(w, "%s   %s · %s%s%s\n", verdictWord(f, p), p.bold(causeName(f)), f.Entity, owner, since(f.Since, now))
 	text := f.Summary
 	if text == "" {
 		text = f.Title

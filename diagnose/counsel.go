@@ -81,6 +81,7 @@ func (p *pass) advise() {
 
 func (p *pass) counselIncident(i *streamkeeper.Incident) {
 	p.counsel(&i.Root)
+	p.owned(i)
 	i.Consequences = slices.Clone(i.Consequences)
 	for k := range i.Consequences {
 		p.counsel(&i.Consequences[k])
@@ -94,6 +95,7 @@ func (p *pass) counselIncident(i *streamkeeper.Incident) {
 // counsel fills a finding's advice in as this tick computes it; a finding that this tick did not judge
 // keeps what it had.
 func (p *pass) counsel(f *streamkeeper.Finding) {
+	f.Owner = p.scopeOf(f.Entity).Owner
 	j := p.judged[f.ID]
 	if j == nil || f.Cause == streamkeeper.CauseOther {
 		return

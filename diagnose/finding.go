@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -60,10 +61,12 @@ func (m *model) judge(f *infer.Finding) *judged {
 	j := &judged{block: f.Block, shared: f.Block == "", own: []streamkeeper.Entity{f.Entity}}
 	j.own = append(j.own, m.blocks[f.Block]...)
 	j.rule, _ = m.p.Catalog.Cause(f.Cause)
+	scope := m.p.scopeOf(f.Entity)
 	j.Finding = streamkeeper.Finding{
+		Owner: scope.Owner, Loss: slices.ContainsFunc(causes, m.loses),
 		ID: FindingID(causes, f.Entity), Cause: f.Cause, Causes: f.Set, Entity: f.Entity,
 		Verdict: f.Verdict, Confidence: round(min(f.P, surest), 4), Assessed: round(f.Assessed, 3), Assessable: round(f.Assessable, 3),
-		Severity: m.severity(&j.rule, f), Since: m.since(f),
+		Severity: m.severity(&j.rule, f, scope.Criticality), Since: m.since(f),
 		Explains: []string{}, Evidence: m.evidence(f), Alternatives: m.alternatives(f),
 		Locus: []streamkeeper.Locus{}, Advice: []streamkeeper.Advice{},
 	}
@@ -93,17 +96,23 @@ func round(x float64, digits int) float64 {
 	return math.Round(x*scale) / scale
 }
 
-// severity is the cause's own, but no louder than info where somebody would be woken over nothing: what is benign, and
-// what has no name or may be benign while no service level is breached.
-func (m *model) severity(rule *rules.Cause, f *infer.Finding) streamkeeper.Severity {
+// severity is the cause's own, moved by the criticality of its entity, but no louder than info where somebody would be woken
+// over nothing: what is benign, and what has no name or may be benign while no service level is breached. Lost records are
+// lost to everybody: they are spoken of no more quietly where little is critical.
+func (m *model) severity(rule *rules.Cause, f *infer.Finding, c Criticality) streamkeeper.Severity {
 	doubtful := f.Cause == streamkeeper.CauseOther || slices.ContainsFunc(f.Set, m.benign)
 	switch {
 	case f.Verdict == streamkeeper.VerdictBenign, doubtful && !slices.ContainsFunc(f.Explains, m.breaches):
 		return streamkeeper.SeverityInfo
-	case rule.Severity != "":
-		return rule.Severity
+	case rule.Loss && c == CriticalityLow:
+		return cmp.Or(rule.Severity, streamkeeper.SeverityWarning)
 	}
-	return streamkeeper.SeverityWarning
+	return c.Move(cmp.Or(rule.Severity, streamkeeper.SeverityWarning))
+}
+
+func (m *model) loses(cause string) bool {
+	rule, ok := m.p.Catalog.Cause(cause)
+	return ok && rule.Loss
 }
 
 func (m *model) benign(cause string) bool {
@@ -114,7 +123,7 @@ func (m *model) benign(cause string) bool {
 // breaches says whether a symptom is the breach of a service level.
 func (m *model) breaches(r infer.Ref) bool {
 	n, ok := m.p.Catalog.Node(r.ID)
-	return ok && n.Impact != nil
+	return ok && m.p.breaches(&n, r.Entity)
 }
 
 // since is the earliest onset among what supports the finding.

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"context"
-	"path"
 	"strings"
 	"time"
 
@@ -132,9 +131,7 @@ func matches(pattern, key string) bool {
 		wantName, wantCluster = wantRest[:i], wantRest[i+1:]
 	}
 	for _, pair := range [][2]string{{wantKind, kind}, {wantName, rest[:at]}, {wantCluster, rest[at+1:]}} {
-		// a name may hold slashes, which path.Match would not let * cross
-		flat := strings.NewReplacer("/", "\x00")
-		if ok, err := path.Match(flat.Replace(pair[0]), flat.Replace(pair[1])); err != nil || !ok {
+		if !glob(pair[0], pair[1]) {
 			return false
 		}
 	}

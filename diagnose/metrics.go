@@ -28,6 +28,8 @@ var (
 		"1 while a source that the diagnosis rests on was not read whole lately.", []string{"cluster", "source", "kind"}, nil)
 	descWhole = prometheus.NewDesc("streamkeeper_diagnose_source_last_whole_timestamp_seconds",
 		"When a source was last read whole; absent when it never was.", []string{"cluster", "source", "kind"}, nil)
+	descIgnored = prometheus.NewDesc("streamkeeper_diagnose_ignored_entities",
+		"Groups and topics that scopes keep out of findings, incidents and health.", []string{"cluster"}, nil)
 	descSymptoms = prometheus.NewDesc("streamkeeper_finding_symptoms",
 		"Present symptoms, and how many of them nothing explains.", []string{"cluster", "explained"}, nil)
 )
@@ -57,7 +59,7 @@ func (m *metrics) tick(cluster string, d time.Duration, err error) {
 func (l *Loop) Describe(ch chan<- *prometheus.Desc) {
 	l.metrics.ticks.Describe(ch)
 	l.metrics.seconds.Describe(ch)
-	for _, d := range []*prometheus.Desc{descLast, descHealth, descOpen, descFinding, descStale, descWhole, descSymptoms} {
+	for _, d := range []*prometheus.Desc{descLast, descHealth, descOpen, descFinding, descStale, descWhole, descSymptoms, descIgnored} {
 		ch <- d
 	}
 }
@@ -94,6 +96,7 @@ func (l *Loop) Collect(ch chan<- prometheus.Metric) {
 	for _, r := range l.Reports() {
 		name := r.Cluster.Name
 		gauge(descLast, float64(r.GeneratedAt.UnixMilli())/1000, name)
+		gauge(descIgnored, float64(r.Ignored), name)
 		if r.Health.Score != nil {
 			gauge(descHealth, float64(*r.Health.Score), name)
 		}

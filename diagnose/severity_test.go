@@ -30,7 +30,7 @@ func TestSeverity(t *testing.T) {
 		{"a benign one never wakes anybody", infer.Finding{Cause: "member_lost_once", Verdict: streamkeeper.VerdictBenign, Explains: lag}, streamkeeper.SeverityInfo},
 	} {
 		rule, _ := rulebook.Cause(c.f.Cause)
-		if got := m.severity(&rule, &c.f); got != c.want {
+		if got := m.severity(&rule, &c.f, CriticalityNormal); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}

@@ -101,6 +101,9 @@ func (p *pass) size(ctx context.Context) error {
 	groups := slices.Clone(p.World.Entities(p.cluster, streamkeeper.KindGroup))
 	slices.SortFunc(groups, streamkeeper.CompareEntities)
 	for _, e := range groups {
+		if p.ignored(e) {
+			continue
+		}
 		g := p.group(e, t, &mem)
 		r, ok := capacity.Consumers(g, p.Config.Sizing.Settings)
 		if !ok {

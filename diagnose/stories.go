@@ -58,7 +58,7 @@ func (p *pass) symptoms() []streamkeeper.Symptom {
 		if text == "" {
 			text = n.Title
 		}
-		y := streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: breached(n, o, p.Config.SLOLag)}
+		y := streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: p.loudness(n, o)}
 		if n.Impact != nil {
 			y.Breach = n.Impact.Kind
 		}
@@ -73,6 +73,16 @@ func (p *pass) symptoms() []streamkeeper.Symptom {
 
 // lossUrgent is the time to a loss of records from which on it is critical: what somebody needs to react.
 const lossUrgent = time.Hour
+
+// loudness is a symptom's severity, as its scope sees it. A loss ahead is no quieter where little is critical.
+func (p *pass) loudness(n rules.Node, o *streamkeeper.Observation) streamkeeper.Severity {
+	s := p.scopeOf(o.Entity)
+	loud := breached(n, o, cmp.Or(s.SLOLag, p.Config.SLOLag))
+	if n.Impact != nil && n.Impact.Kind == streamkeeper.BreachLoss && s.Criticality == CriticalityLow {
+		return loud
+	}
+	return s.Criticality.Move(loud)
+}
 
 // breached is a symptom's severity: that of its rule, and critical once the lag is beyond the service level, or a loss
 // near. A number that is not known breaches nothing.
@@ -94,10 +104,25 @@ func breached(n rules.Node, o *streamkeeper.Observation, slo time.Duration) stre
 	return n.Severity
 }
 
+// breaches says whether a symptom on an entity is the breach of a service level. Whoever says what late means to a group
+// is not told that it is late before; a lag that is not known may be any.
+func (p *pass) breaches(n *rules.Node, e streamkeeper.Entity) bool {
+	slo := p.scopeOf(e).SLOLag
+	if n.Impact == nil || n.Impact.Kind != "lag" || slo == 0 {
+		return n.Impact != nil
+	}
+	for i := range p.observed {
+		if lag, known := p.observed[i].Numbers["lag_seconds"]; known && p.observed[i].Entity == e {
+			return lag > slo.Seconds()
+		}
+	}
+	return true
+}
+
 // impact is a symptom's text as a breach of a service level, "" when it is none.
 func (p *pass) impact(y streamkeeper.Symptom) string {
 	n, ok := p.Catalog.Node(y.ID)
-	if !ok || n.Impact == nil {
+	if !ok || !p.breaches(&n, y.Entity) {
 		return ""
 	}
 	for i := range p.observed {

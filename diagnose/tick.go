@@ -3,6 +3,7 @@ package diagnose
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
@@ -32,6 +33,7 @@ type Config struct {
 	Lag       time.Duration // how far back a tick looks, so that what it asks for has arrived; default one interval
 	SizeEvery time.Duration // how often capacity is computed; default 30 s
 	SLOLag    time.Duration // lag beyond it breaches the service level and is critical; default DefaultSLOLag
+	Scopes    []Scope       // what is said of some groups and topics; the first that names an entity counts
 	Sizing    SizingConfig
 	URL       string // base address of the web UI, for links to incidents; "" makes none
 }
@@ -64,8 +66,8 @@ func (t *Tick) Run(ctx context.Context, cluster string, now time.Time, mem Memor
 	if err != nil {
 		return streamkeeper.Report{}, nil, mem, fmt.Errorf("reading signals of %s: %w", cluster, err)
 	}
-	p.see(t.Catalog.Symptoms(p.scope, p.inputs(answers)))
-	suspects := t.Catalog.Suspects(p.scope, p.observed, t.World)
+	p.see(p.unignored(t.Catalog.Symptoms(p.scope, p.inputs(answers))))
+	suspects := p.suspects()
 
 	answers, err = t.Signals.Read(ctx, p.scope.Now, t.Catalog.EvidenceQueries(p.scope, suspects))
 	if err != nil {
@@ -102,6 +104,7 @@ type pass struct {
 	judged   map[string]*judged // by finding id
 	told     incident.Output
 	changed  []streamkeeper.Change
+	scopes   map[streamkeeper.Entity]Scope // by entity, as they were looked up
 }
 
 func (t *Tick) begin(cluster string, now time.Time, mem Memory) *pass {
@@ -120,6 +123,23 @@ func (t *Tick) begin(cluster string, now time.Time, mem Memory) *pass {
 
 func (p *pass) inputs(answers streamkeeper.Answers) rules.Inputs {
 	return rules.Inputs{Answers: answers, Events: p.Events, World: p.World}
+}
+
+// unignored leaves out what scopes say to ignore. Symptoms only: what is ignored may still be evidence.
+func (p *pass) unignored(observations []streamkeeper.Observation) []streamkeeper.Observation {
+	if len(p.Config.Scopes) == 0 {
+		return observations
+	}
+	return slices.DeleteFunc(observations, func(o streamkeeper.Observation) bool { return p.ignored(o.Entity) })
+}
+
+// suspects are the entities on which a cause is worth examining.
+func (p *pass) suspects() []rules.Suspect {
+	all := p.Catalog.Suspects(p.scope, p.observed, p.World)
+	if len(p.Config.Scopes) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(s rules.Suspect) bool { return p.ignored(s.Entity) })
 }
 
 // see takes observations in and dates those that are present: by the rule's own onset, else by the first

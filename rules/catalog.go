@@ -105,6 +105,7 @@ type Cause struct {
 	Prior         float64
 	Benign        bool
 	Severity      streamkeeper.Severity
+	Loss          bool     // records are lost by it
 	Requires      string   // soft gate on the cause's own odds
 	Contradicted  []string // nodes that are at odds with the cause itself: the same gate, by observation
 	Edges         []Edge   // by node id

@@ -20,6 +20,7 @@ type causeYAML struct {
 	Prior         string              `yaml:"prior"`
 	Benign        bool                `yaml:"benign"`
 	Severity      string              `yaml:"severity"`
+	Loss          bool                `yaml:"loss"`
 	Requires      string              `yaml:"requires"`
 	Effects       map[string]edgeYAML `yaml:"effects"`
 	Evidence      map[string]edgeYAML `yaml:"evidence"`
@@ -109,7 +110,7 @@ func (l *loader) loadCauses() {
 
 func (l *loader) loadCause(id string, src *source, y *causeYAML) *Cause {
 	k := &Cause{
-		ID: id, Title: y.Title, Summary: y.Summary, Category: y.Category, Locus: y.Locus, Benign: y.Benign, Requires: y.Requires,
+		ID: id, Title: y.Title, Summary: y.Summary, Category: y.Category, Locus: y.Locus, Benign: y.Benign, Loss: y.Loss, Requires: y.Requires,
 		Scale: y.Scale, ScaleWhy: y.ScaleWhy, References: y.References, File: src.file, ConsequenceOf: map[string]float64{},
 		src: src, reads: map[string]*Signal{}, names: map[string]bool{},
 	}

@@ -52,8 +52,8 @@ type alert struct {
 }
 
 // Send posts one incident as one alert. Its labels are its identity for the Alertmanager, so the cause,
-// which may change, is an annotation. The severity is a label because routes need it: an escalation
-// begins a new alert, and the quieter one ends by itself.
+// which may change, is an annotation. Severity and owner are labels because routes need them: an
+// escalation begins a new alert, and the quieter one ends by itself.
 func (a *Alertmanager) Send(ctx context.Context, i streamkeeper.Incident) error {
 	body, err := json.Marshal([]alert{a.alert(i)})
 	if err != nil {
@@ -74,6 +74,12 @@ func (a *Alertmanager) alert(i streamkeeper.Incident) alert {
 			"confidence": fmt.Sprintf("%.0f %%", 100*i.Root.Confidence),
 		},
 		StartsAt: i.OpenedAt.UTC(), EndsAt: a.now().Add(3 * a.every).UTC(), GeneratorURL: i.URL,
+	}
+	if i.Owner != "" {
+		out.Labels["owner"] = i.Owner
+	}
+	if len(i.Owners) > 0 {
+		out.Annotations["owners"] = strings.Join(i.Owners, ", ")
 	}
 	if i.ResolvedAt != nil {
 		out.EndsAt = i.ResolvedAt.UTC()

@@ -57,6 +57,11 @@ function Facts({ finding: f, causes, now }: { finding: Finding; causes: string[]
       <li>
         {f.entity.kind} <b>{f.entity.name}</b>
       </li>
+      {f.owner ? (
+        <li>
+          owner <b>{f.owner}</b>
+        </li>
+      ) : null}
       {(f.locus ?? []).map((l) => (
         <li key={l.kind + l.name}>
           {l.kind} <b>{l.name}</b>

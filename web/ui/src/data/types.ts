@@ -34,6 +34,7 @@ export interface Finding {
   title: string;
   summary?: string;
   entity: Entity;
+  owner?: string;
   locus: { kind: string; name: string }[] | null;
   trigger?: { kind: string; text: string; at: string };
   verdict: Verdict;
@@ -98,6 +99,7 @@ export interface Report {
   sources: Source[] | null;
   recommendations: Recommendation[] | null;
   changes?: Change[] | null;
+  ignored?: number;
 }
 
 export interface Reports {
@@ -119,6 +121,8 @@ export interface Incident {
   symptoms: Symptom[] | null;
   changes: Change[] | null;
   cluster: string;
+  owner?: string;
+  owners?: string[];
 }
 
 export interface Group {

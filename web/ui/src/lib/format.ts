@@ -25,7 +25,7 @@ export function number(x: number | null | undefined, digits = 1): string {
 }
 
 // count writes how many of a thing: 1 source, 3 sources.
-export const count = (n: number, thing: string) => `${n} ${thing}${n === 1 ? '' : 's'}`;
+export const count = (n: number, thing: string, things = `${thing}s`) => `${n} ${n === 1 ? thing : things}`;
 
 // clock is the time of day, in UTC as in every log; a time that is not known is the empty text.
 export function clock(time: string | number): string {

@@ -21,6 +21,7 @@ export function Incidents({ now }: { now: number }) {
               <a href={`#/incidents/${encodeURIComponent(i.id)}`}>{i.headline}</a>
               <p class="muted">
                 <code>{i.root.cause}</code> · {i.root.entity.kind} {i.root.entity.name} · {i.cluster}
+                {i.owner ? ` · owner ${i.owner}` : ''}
               </p>
             </div>
             <span class="muted when">
@@ -59,6 +60,7 @@ export function IncidentPage({ id, now }: { id: string; now: number }) {
       </h1>
       <p class="basis muted">
         opened {moment(i.opened_at, now)} UTC
+        {i.owners ? ` · ${i.owners.length === 1 ? 'owner' : 'owners'} ${i.owners.join(', ')}` : ''}
         {i.resolved_at ? ` · resolved ${moment(i.resolved_at, now)} after ${span((last - Date.parse(i.opened_at)) / 1000)}` : ''}
         {i.impact ? ` · hurt since ${moment(i.impact.since, now)}: ${i.impact.text}` : ' · nobody is hurt yet'}
       </p>

@@ -83,6 +83,7 @@ function Basis({ report, now }: { report: Report; now: number }) {
     <p class="basis muted">
       cluster <b>{report.cluster.name}</b> · looked {span(ageSeconds(report, now))} ago · {count(sources.length, 'source')}
       {bad > 0 ? <b class="bad">, {bad} failing</b> : null}
+      {report.ignored ? ` · ${count(report.ignored, 'group or topic', 'groups and topics')} ignored` : ''}
       {unjudged > 0 ? ` · ${count(unjudged, 'thing')} not judged` : ''}
     </p>
   );
