@@ -52,6 +52,7 @@ type Incident struct {
 	Owner        string        `json:"owner,omitempty"`  // of the root, else of all that is hurt when that is one
 	Owners       []string      `json:"owners,omitempty"` // of the root and of all that is hurt
 	URL          string        `json:"url,omitempty"`
+	Untold       Untold        `json:"untold,omitempty"` // why receivers were not told; "" when they were, or there are none
 }
 
 // Loses says whether records are lost in it, by its root or by what follows from that, or will be.

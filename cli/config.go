@@ -108,6 +108,9 @@ type HistoryConfig struct {
 type NotifyConfig struct {
 	Webhooks      []ReceiverConfig `yaml:"webhooks"`
 	Alertmanagers []ReceiverConfig `yaml:"alertmanagers"`
+	// Budget is how many incidents of a cluster are told within 24 h; those beyond it are rolled up. 0 = all are told.
+	Budget      int      `yaml:"budget"`
+	RollupEvery Duration `yaml:"rollup_every"`
 }
 
 // ReceiverConfig is one address to tell.
@@ -173,6 +176,7 @@ func Defaults() Config {
 			},
 		},
 		Diagnose: DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}},
+		Notify:   NotifyConfig{Budget: 30, RollupEvery: Duration{time.Hour}},
 		Series:   SeriesConfig{Retention: Duration{24 * time.Hour}},
 		Loki:     LokiConfig{Receive: true},
 		OTLP:     OTLPConfig{Receive: true, Listen: defaultOTLP},
@@ -217,6 +221,12 @@ func (c *Config) Validate() error {
 	}
 	for i, r := range slices.Concat(c.Notify.Webhooks, c.Notify.Alertmanagers) {
 		httpURL(bad, fmt.Sprintf("notify[%d].url", i), r.URL)
+	}
+	if c.Notify.Budget < 0 {
+		bad("notify.budget", "%d: want 0 (no limit) or how many incidents of a cluster may be told in a day", c.Notify.Budget)
+	}
+	if c.Notify.RollupEvery.Duration < time.Minute {
+		bad("notify.rollup_every", "%s is too short: 1m or more", c.Notify.RollupEvery)
 	}
 	if c.OTLP.Listen != "" {
 		hostPort(bad, "otlp.listen", c.OTLP.Listen)

@@ -91,7 +91,7 @@ func TestReferenceConfig_IsWholeAndTrue(t *testing.T) {
 	want := Defaults()
 	want.Clusters, want.Rules = []ClusterConfig{}, []string{}
 	want.Diagnose.Scopes = []ScopeConfig{}
-	want.Notify = NotifyConfig{Webhooks: []ReceiverConfig{}, Alertmanagers: []ReceiverConfig{}}
+	want.Notify.Webhooks, want.Notify.Alertmanagers = []ReceiverConfig{}, []ReceiverConfig{}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the reference differs from the defaults (-default +reference):\n%s", diff)
 	}

@@ -118,6 +118,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	}
 	s.doctor.loop = diagnose.NewLoop(diagnose.LoopOptions{
 		Tick: tick, History: s.doctor.history, Logger: s.log, Publisher: publisher,
+		Budget: s.config.Notify.Budget, RollupEvery: s.config.Notify.RollupEvery.Duration,
 		Clusters: func() []string { return slices.Sorted(maps.Keys(intervals)) },
 		Interval: func(cluster string) time.Duration { return intervals[cluster] },
 	})

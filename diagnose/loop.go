@@ -23,6 +23,10 @@ type LoopOptions struct {
 	History   *history.Store // nil: incidents live in memory only
 	Publisher Publisher      // nil: nobody is told
 	Logger    *slog.Logger   // nil: nothing is logged
+	// Budget is how many incidents of a cluster are told within 24 h; those beyond it are rolled up. 0: all are told.
+	Budget int
+	// RollupEvery is the least time between two roll-ups of a cluster; default 1 h.
+	RollupEvery time.Duration
 	Retention time.Duration  // how long resolved incidents are kept; default 90 days
 }
 
@@ -44,16 +48,21 @@ type watched struct {
 	report    *streamkeeper.Report
 	recent    []streamkeeper.Incident // resolved lately, newest first, for when there is no history
 	announced map[string]bool         // open incidents that were told
+	untold    map[string]streamkeeper.Untold // open incidents that were not told
+	budget    budget
 	failing   bool
 	saved     time.Time
+	memo      []byte // as it was written last
+	memoed    time.Time
 }
 
 const (
-	defaultRetention = 90 * 24 * time.Hour
-	clustersEvery    = 5 * time.Second
-	pruneEvery       = time.Hour
-	saveEvery        = time.Minute // how often an open incident is saved although nothing material changed
-	recentKept       = 100
+	defaultRetention   = 90 * 24 * time.Hour
+	defaultRollupEvery = time.Hour
+	clustersEvery      = 5 * time.Second
+	pruneEvery         = time.Hour
+	saveEvery          = time.Minute // how often an open incident is saved although nothing material changed
+	recentKept         = 100
 )
 
 // NewLoop makes a loop that does nothing until Run.
@@ -63,6 +72,9 @@ func NewLoop(opt LoopOptions) *Loop {
 	}
 	if opt.Retention <= 0 {
 		opt.Retention = defaultRetention
+	}
+	if opt.RollupEvery <= 0 {
+		opt.RollupEvery = defaultRollupEvery
 	}
 	return &Loop{opt: opt, log: opt.Logger, metrics: newMetrics(), clusters: map[string]*watched{}, subs: map[chan struct{}]bool{}}
 }
@@ -100,7 +112,8 @@ func (l *Loop) adopt(name string) bool {
 	if l.clusters[name] != nil {
 		return false
 	}
-	l.clusters[name] = &watched{announced: map[string]bool{}}
+	l.clusters[name] = &watched{announced: map[string]bool{}, untold: map[string]streamkeeper.Untold{}}
+	l.metrics.adopt(name)
 	return true
 }
 
@@ -136,9 +149,11 @@ func (l *Loop) restore(ctx context.Context, name string) {
 		l.log.Error("reading open incidents; they will be opened again", "cluster", name, "error", err)
 		return
 	}
+	kept := l.recall(ctx, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.clusters[name]
+	w.budget = kept.Budget
 	for _, body := range bodies {
 		var r incident.Record
 		if err := json.Unmarshal(body, &r); err != nil {
@@ -146,7 +161,11 @@ func (l *Loop) restore(ctx context.Context, name string) {
 			continue
 		}
 		w.memory.Stories.Open = append(w.memory.Stories.Open, r)
-		w.announced[r.Incident.ID] = true
+		if h, back := w.budget.Held[r.Incident.ID]; back && h.State != streamkeeper.IncidentResolved {
+			w.untold[r.Incident.ID] = streamkeeper.UntoldBudget
+		} else {
+			w.announced[r.Incident.ID] = true
+		}
 	}
 }
 
@@ -185,6 +204,7 @@ func (l *Loop) step(ctx context.Context, tick *Tick, name string) {
 	l.save(bounded, name, w, changed, next, began)
 	l.saveOutcomes(bounded, name, memory, next, began)
 	l.tell(bounded, name, w, report, changed)
+	l.remember(bounded, name, w, began)
 	l.wake()
 }
 
@@ -257,37 +277,6 @@ func (l *Loop) saveOutcomes(ctx context.Context, name string, before, next Memor
 			continue
 		}
 		l.log.Info("advice was judged", "cluster", name, "cause", t.Cause, "entity", t.Entity, "outcome", string(t.Outcome))
-	}
-}
-
-// tell publishes the report with the incidents that are not silenced. A resolution is told to whoever
-// was told of the opening.
-func (l *Loop) tell(ctx context.Context, name string, w *watched, report streamkeeper.Report, changed []streamkeeper.Incident) {
-	var entries []Entry
-	if l.opt.Tick.Ledger != nil && len(changed) > 0 {
-		var err error
-		if entries, err = l.opt.Tick.Ledger.Entries(ctx, name, report.GeneratedAt); err != nil {
-			l.log.Error("reading silences; nothing is silenced", "cluster", name, "error", err)
-		}
-	}
-	var loud []streamkeeper.Incident
-	for _, i := range changed {
-		resolved := i.State == streamkeeper.IncidentResolved
-		silenced := Silenced(i, entries, report.GeneratedAt)
-		if (resolved && w.announced[i.ID]) || (!resolved && !silenced) {
-			loud = append(loud, i)
-		}
-		if resolved {
-			delete(w.announced, i.ID)
-		} else if !silenced {
-			w.announced[i.ID] = true
-		}
-	}
-	if l.opt.Publisher == nil {
-		return
-	}
-	if err := l.opt.Publisher.Publish(ctx, report, loud); err != nil {
-		l.log.Error("telling about incidents", "cluster", name, "error", err)
 	}
 }
 

@@ -17,8 +17,16 @@ import (
 
 // press is a Publisher that remembers.
 type press struct {
-	mu   sync.Mutex
-	told []streamkeeper.Incident
+	mu      sync.Mutex
+	told    []streamkeeper.Incident
+	rollups []streamkeeper.Rollup
+}
+
+func (p *press) Rollup(_ context.Context, r streamkeeper.Rollup) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rollups = append(p.rollups, r)
+	return nil
 }
 
 func (p *press) Publish(_ context.Context, _ streamkeeper.Report, incidents []streamkeeper.Incident) error {

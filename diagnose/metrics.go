@@ -13,6 +13,8 @@ import (
 type metrics struct {
 	ticks   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
+	untold  *prometheus.CounterVec
+	rollups *prometheus.CounterVec
 }
 
 var (
@@ -43,7 +45,21 @@ func newMetrics() *metrics {
 			Name: "streamkeeper_diagnose_tick_seconds", Help: "Duration of ticks.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"cluster"}),
+		untold: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "streamkeeper_diagnose_untold_incidents_total", Help: "Incidents that receivers were not told of one by one, by reason.",
+		}, []string{"cluster", "reason"}),
+		rollups: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "streamkeeper_diagnose_rollups_total", Help: "Messages that told many incidents at once, by why those were not told one by one.",
+		}, []string{"cluster", "reason"}),
 	}
+}
+
+// adopt makes the counters of a cluster 0: one that is not there says nothing.
+func (m *metrics) adopt(cluster string) {
+	for _, why := range []streamkeeper.Untold{streamkeeper.UntoldBudget, streamkeeper.UntoldStanding, streamkeeper.UntoldSilence} {
+		m.untold.WithLabelValues(cluster, string(why))
+	}
+	m.rollups.WithLabelValues(cluster, string(streamkeeper.UntoldBudget))
 }
 
 func (m *metrics) tick(cluster string, d time.Duration, err error) {
@@ -59,6 +75,8 @@ func (m *metrics) tick(cluster string, d time.Duration, err error) {
 func (l *Loop) Describe(ch chan<- *prometheus.Desc) {
 	l.metrics.ticks.Describe(ch)
 	l.metrics.seconds.Describe(ch)
+	l.metrics.untold.Describe(ch)
+	l.metrics.rollups.Describe(ch)
 	for _, d := range []*prometheus.Desc{descLast, descHealth, descOpen, descFinding, descStale, descWhole, descSymptoms, descIgnored} {
 		ch <- d
 	}
@@ -88,6 +106,8 @@ func collectSources(r streamkeeper.Report, gauge func(d *prometheus.Desc, v floa
 func (l *Loop) Collect(ch chan<- prometheus.Metric) {
 	l.metrics.ticks.Collect(ch)
 	l.metrics.seconds.Collect(ch)
+	l.metrics.untold.Collect(ch)
+	l.metrics.rollups.Collect(ch)
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}

@@ -36,4 +36,6 @@ type Ledger interface {
 // Publisher tells a report and the incidents that changed in it. It must not block on a receiver.
 type Publisher interface {
 	Publish(ctx context.Context, r streamkeeper.Report, incidents []streamkeeper.Incident) error
+	// Rollup tells of incidents that are not told one by one.
+	Rollup(ctx context.Context, r streamkeeper.Rollup) error
 }

@@ -83,7 +83,9 @@ func (l *Loop) live() (open, recent []streamkeeper.Incident) {
 	defer l.mu.Unlock()
 	for _, name := range sortedKeys(l.clusters) {
 		for _, r := range l.clusters[name].memory.Stories.Open {
-			open = append(open, r.Incident)
+			i := r.Incident
+			i.Untold = l.clusters[name].untold[i.ID]
+			open = append(open, i)
 		}
 		recent = append(recent, l.clusters[name].recent...)
 	}

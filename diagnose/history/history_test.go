@@ -30,6 +30,7 @@ func open(t *testing.T) *Store {
 		if os.Getenv("STREAMKEEPER_TEST_POSTGRES") != "" {
 			_, _ = s.client.Incident.Delete().Exec(t.Context())
 			_, _ = s.client.Entry.Delete().Exec(t.Context())
+			_, _ = s.client.Memo.Delete().Exec(t.Context())
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -176,5 +177,23 @@ func TestOpenRefusesOtherURLs(t *testing.T) {
 		if _, err := Open(t.Context(), url); !errors.Is(err, ErrURL) {
 			t.Errorf("%q: %v, want ErrURL", url, err)
 		}
+	}
+}
+
+func TestMemo(t *testing.T) {
+	s := open(t)
+	if body, at, err := s.Memo(t.Context(), "c"); body != nil || !at.IsZero() || err != nil {
+		t.Fatalf("of a cluster never looked at: %q %s %v", body, at, err)
+	}
+	for i, want := range []string{"{}", `{"n":1}`} {
+		if err := s.SaveMemo(t.Context(), "c", []byte(want), noon.Add(time.Duration(i)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if body, at, err := s.Memo(t.Context(), "c"); string(body) != want || !at.Equal(noon.Add(time.Duration(i)*time.Minute)) || err != nil {
+			t.Errorf("%q at %s, %v; want %q", body, at, err, want)
+		}
+	}
+	if body, _, err := s.Memo(t.Context(), "other"); body != nil || err != nil {
+		t.Errorf("of another cluster: %q %v", body, err)
 	}
 }

@@ -63,6 +63,32 @@ func (a *Alertmanager) Send(ctx context.Context, i streamkeeper.Incident) error 
 	return post(ctx, a.client, a.url, body, a.header, key)
 }
 
+// SendRollup posts a roll-up as one alert that ends by itself when the next one may come.
+func (a *Alertmanager) SendRollup(ctx context.Context, r streamkeeper.Rollup) error {
+	var lines []string
+	for _, h := range r.Held {
+		line := fmt.Sprintf("%d × %s", h.Count, h.Cause)
+		if h.Owner != "" {
+			line += ", owner " + h.Owner
+		}
+		for _, i := range h.Incidents {
+			line += "\n  " + i.Headline
+		}
+		lines = append(lines, line)
+	}
+	body, err := json.Marshal([]alert{{
+		Labels: map[string]string{
+			"alertname": "StreamkeeperRollup", "rollup": r.ID, "cluster": r.Cluster, "reason": string(r.Reason), "severity": string(r.Severity),
+		},
+		Annotations: map[string]string{"summary": r.Headline, "description": strings.Join(lines, "\n")},
+		StartsAt:    r.At.UTC(), EndsAt: r.Next.UTC(), GeneratorURL: r.URL,
+	}})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPermanent, err)
+	}
+	return post(ctx, a.client, a.url, body, a.header, r.ID)
+}
+
 func (a *Alertmanager) alert(i streamkeeper.Incident) alert {
 	out := alert{
 		Labels: map[string]string{

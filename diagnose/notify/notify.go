@@ -4,7 +4,7 @@
 // goroutine, so that one that hangs delays no other and no tick; calls have a deadline, failures are tried
 // again with growing, jittered pauses. Bodies carry the incident's id and the moment of the update, so
 // that a receiver can drop repetitions. When a queue is full the oldest update of the same incident gives
-// way, then the oldest of all; a resolution is never dropped for an update.
+// way, then the oldest of all; a resolution or a roll-up is never dropped for an update.
 //
 // The package decides nothing about what is worth telling.
 //
@@ -22,11 +22,12 @@ import (
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 )
 
-// Sender tells one receiver about one incident. Send must be idempotent on the receiver's side by the
-// incident's id and update time. An error that wraps ErrPermanent is not tried again.
+// Sender tells one receiver about one incident, or about many at once. Both must be idempotent on the receiver's side: Send by
+// the incident's id and update time, SendRollup by the roll-up's id. An error that wraps ErrPermanent is not tried again.
 type Sender interface {
 	Name() string
 	Send(ctx context.Context, i streamkeeper.Incident) error
+	SendRollup(ctx context.Context, r streamkeeper.Rollup) error
 }
 
 // Repeater is a Sender whose receiver forgets what it is not told again: open incidents are re-sent so
@@ -93,6 +94,14 @@ func (n *Notifier) Publish(_ context.Context, _ streamkeeper.Report, incidents [
 		for _, i := range incidents {
 			b.put(i)
 		}
+	}
+	return nil
+}
+
+// Rollup queues a roll-up for all receivers. Like Publish it never blocks and never fails.
+func (n *Notifier) Rollup(_ context.Context, r streamkeeper.Rollup) error {
+	for _, b := range n.boxes {
+		b.putRollup(r)
 	}
 	return nil
 }

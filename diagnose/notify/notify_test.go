@@ -65,6 +65,10 @@ func (r *receiver) Send(ctx context.Context, i streamkeeper.Incident) error {
 	return err
 }
 
+func (r *receiver) SendRollup(ctx context.Context, u streamkeeper.Rollup) error {
+	return r.Send(ctx, streamkeeper.Incident{ID: u.ID, State: "rollup"})
+}
+
 func (r *receiver) sent() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,6 +193,29 @@ func TestQueueIsBoundedAndKeepsResolutions(t *testing.T) {
 }
 
 // A receiver that never answers costs its own deadline and nobody else's time.
+// A roll-up is told once, is not re-sent, and no update pushes it out of a full queue.
+func TestRollups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{began: time.Now(), every: time.Minute, fail: []error{errors.New("away")}}
+		n, stop := start(t, Options{Queue: 2}, r)
+		if err := n.Rollup(t.Context(), streamkeeper.Rollup{ID: "R"}); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, n, incident("A", streamkeeper.IncidentOpen, 0), incident("B", streamkeeper.IncidentOpen, 0))
+		time.Sleep(10 * time.Minute)
+		stop()
+		told := 0
+		for _, what := range r.sent() {
+			if what == "R rollup" {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("told %q, want the roll-up once", r.sent())
+		}
+	})
+}
+
 func TestHangingReceiverDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs, works := &receiver{began: time.Now(), block: true}, &receiver{began: time.Now()}

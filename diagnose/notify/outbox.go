@@ -25,7 +25,21 @@ type outbox struct {
 
 type letter struct {
 	incident streamkeeper.Incident
-	since    time.Time // when it was queued first; zero until the goroutine sees it
+	rollup   *streamkeeper.Rollup // instead of an incident
+	since    time.Time            // when it was queued first; zero until the goroutine sees it
+}
+
+// id names what a letter is about.
+func (l letter) id() string {
+	if l.rollup != nil {
+		return l.rollup.ID
+	}
+	return l.incident.ID
+}
+
+// keeps says that nothing may push the letter out: no later one would say the same.
+func (l letter) keeps() bool {
+	return l.rollup != nil || l.incident.State == streamkeeper.IncidentResolved
 }
 
 func newOutbox(s Sender, opt Options) *outbox {
@@ -41,27 +55,42 @@ func newOutbox(s Sender, opt Options) *outbox {
 func (b *outbox) put(i streamkeeper.Incident) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if at := slices.IndexFunc(b.queue, func(l letter) bool { return l.incident.ID == i.ID }); at >= 0 {
+	if at := b.find(i.ID); at >= 0 {
 		if b.queue[at].incident.State == streamkeeper.IncidentOpen && i.State == streamkeeper.IncidentUpdated {
 			i.State = streamkeeper.IncidentOpen
 		}
 		b.queue[at].incident = i
 	} else {
-		if len(b.queue) >= b.opt.Queue {
-			b.drop()
-		}
-		b.queue = append(b.queue, letter{incident: i})
+		b.add(letter{incident: i})
 	}
+}
+
+// putRollup queues a roll-up.
+func (b *outbox) putRollup(r streamkeeper.Rollup) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.add(letter{rollup: &r})
+}
+
+func (b *outbox) find(id string) int {
+	return slices.IndexFunc(b.queue, func(l letter) bool { return l.id() == id })
+}
+
+func (b *outbox) add(l letter) {
+	if len(b.queue) >= b.opt.Queue {
+		b.drop()
+	}
+	b.queue = append(b.queue, l)
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 }
 
-// drop makes room: the oldest that is no resolution, else the oldest.
+// drop makes room: the oldest that need not be kept, else the oldest.
 func (b *outbox) drop() {
-	at := max(0, slices.IndexFunc(b.queue, func(l letter) bool { return l.incident.State != streamkeeper.IncidentResolved }))
-	b.opt.Logger.Error("a receiver's queue is full; an update is lost", "receiver", b.sender.Name(), "incident", b.queue[at].incident.ID)
+	at := max(0, slices.IndexFunc(b.queue, func(l letter) bool { return !l.keeps() }))
+	b.opt.Logger.Error("a receiver's queue is full; an update is lost", "receiver", b.sender.Name(), "id", b.queue[at].id())
 	b.queue = slices.Delete(b.queue, at, at+1)
 	b.dropped++
 }
@@ -98,21 +127,21 @@ func (b *outbox) drain(ctx context.Context) bool {
 		if !ok {
 			return true
 		}
-		err := b.send(ctx, l.incident)
+		err := b.send(ctx, l)
 		switch {
 		case err == nil:
 			failures = 0
-			b.done(l.incident)
+			b.done(l)
 		case errors.Is(err, ErrPermanent):
-			b.opt.Logger.Error("a receiver refuses an incident", "receiver", b.sender.Name(), "incident", l.incident.ID, "error", err)
-			b.done(l.incident)
+			b.opt.Logger.Error("a receiver refuses an incident", "receiver", b.sender.Name(), "id", l.id(), "error", err)
+			b.done(l)
 		case time.Since(l.since) >= b.opt.GiveUp:
-			b.opt.Logger.Error("giving up on an update", "receiver", b.sender.Name(), "incident", l.incident.ID, "error", err)
-			b.done(l.incident)
+			b.opt.Logger.Error("giving up on an update", "receiver", b.sender.Name(), "id", l.id(), "error", err)
+			b.done(l)
 		default:
 			failures++
 			if failures == 1 {
-				b.opt.Logger.Warn("telling a receiver failed; it is tried again", "receiver", b.sender.Name(), "incident", l.incident.ID, "error", err)
+				b.opt.Logger.Warn("telling a receiver failed; it is tried again", "receiver", b.sender.Name(), "id", l.id(), "error", err)
 			}
 			if !b.pause(ctx, failures) {
 				return false
@@ -134,24 +163,28 @@ func (b *outbox) next() (letter, bool) {
 	return b.queue[0], true
 }
 
-func (b *outbox) send(ctx context.Context, i streamkeeper.Incident) error {
+func (b *outbox) send(ctx context.Context, l letter) error {
 	ctx, cancel := context.WithTimeout(ctx, b.opt.Deadline)
 	defer cancel()
-	return b.sender.Send(ctx, i)
+	if l.rollup != nil {
+		return b.sender.SendRollup(ctx, *l.rollup)
+	}
+	return b.sender.Send(ctx, l.incident)
 }
 
 // done takes a letter out, unless a newer update has replaced it meanwhile. What replaced it is then an
 // update to the receiver, whatever the queue thought.
-func (b *outbox) done(i streamkeeper.Incident) {
+func (b *outbox) done(l letter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.every > 0 {
+	i := l.incident
+	if b.every > 0 && l.rollup == nil {
 		b.firing[i.ID] = i
 		if i.State == streamkeeper.IncidentResolved {
 			delete(b.firing, i.ID)
 		}
 	}
-	at := slices.IndexFunc(b.queue, func(l letter) bool { return l.incident.ID == i.ID })
+	at := b.find(l.id())
 	if at < 0 {
 		return
 	}
@@ -186,8 +219,7 @@ func (b *outbox) repeat() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range sortedIDs(b.firing) {
-		waiting := slices.ContainsFunc(b.queue, func(l letter) bool { return l.incident.ID == id })
-		if !waiting && len(b.queue) < b.opt.Queue {
+		if b.find(id) < 0 && len(b.queue) < b.opt.Queue {
 			b.queue = append(b.queue, letter{incident: b.firing[id]})
 		}
 	}
@@ -211,10 +243,10 @@ func (b *outbox) farewell(ctx context.Context) {
 		if !ok {
 			return
 		}
-		if err := b.sender.Send(ctx, l.incident); err != nil {
-			b.opt.Logger.Error("ending with updates untold", "receiver", b.sender.Name(), "incident", l.incident.ID, "error", err)
+		if err := b.send(ctx, l); err != nil {
+			b.opt.Logger.Error("ending with updates untold", "receiver", b.sender.Name(), "id", l.id(), "error", err)
 			return
 		}
-		b.done(l.incident)
+		b.done(l)
 	}
 }

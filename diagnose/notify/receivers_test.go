@@ -135,3 +135,53 @@ func TestAlertmanager(t *testing.T) {
 		t.Errorf("resolved: ends at %s, labels %v", got.EndsAt, got.Labels)
 	}
 }
+
+func TestAlertmanagerOwners(t *testing.T) {
+	a := &Alertmanager{every: time.Minute, now: func() time.Time { return noon }}
+	i := incident("A", streamkeeper.IncidentOpen, 0)
+	i.Owners = []string{"data", "payments"}
+	if got := a.alert(i); got.Labels["owner"] != "" || got.Annotations["owners"] != "data, payments" {
+		t.Errorf("labels %v, annotations %v", got.Labels, got.Annotations)
+	}
+	i.Owner = "payments"
+	if got := a.alert(i); got.Labels["owner"] != "payments" {
+		t.Errorf("labels %v", got.Labels)
+	}
+}
+
+func TestRollupBodies(t *testing.T) {
+	r := streamkeeper.Rollup{
+		Schema: streamkeeper.RollupSchema, ID: "rollup-c-1", Cluster: "c", At: noon, Next: noon.Add(time.Hour), Count: 3,
+		Reason: streamkeeper.UntoldBudget, Severity: streamkeeper.SeverityCritical, Headline: "3 incidents of c held back",
+		Held: []streamkeeper.HeldBack{
+			{Cause: "broker_down", Owner: "kafka", Count: 2, Severity: streamkeeper.SeverityCritical, Incidents: []streamkeeper.HeldIncident{{ID: "A", Headline: "orders is late"}, {ID: "B", Headline: "billing is late"}}},
+			{Cause: "poison_message", Count: 1, Severity: streamkeeper.SeverityWarning, Incidents: []streamkeeper.HeldIncident{{ID: "C", Headline: "etl stands still"}}},
+		},
+	}
+	h, url := serve(t, http.StatusOK)
+	w, err := NewWebhook(url, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.SendRollup(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var got streamkeeper.Rollup
+	if err := json.Unmarshal([]byte(h.bodies[0]), &got); err != nil || cmp.Diff(r, got) != "" || h.keys[0] != r.ID {
+		t.Errorf("%v, key %q, body %s", err, h.keys[0], h.bodies[0])
+	}
+	a, err := NewAlertmanager(url, nil, nil, 0, func() time.Time { return noon })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.SendRollup(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var alerts []alert
+	if err := json.Unmarshal([]byte(h.bodies[1]), &alerts); err != nil || len(alerts) != 1 {
+		t.Fatalf("%v: %s", err, h.bodies[1])
+	}
+	if al := alerts[0]; !al.EndsAt.Equal(r.Next) || al.Labels["severity"] != "critical" || !strings.Contains(al.Annotations["description"], "2 × broker_down, owner kafka\n  orders is late") {
+		t.Errorf("alert %+v", al)
+	}
+}

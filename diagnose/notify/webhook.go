@@ -13,7 +13,8 @@ import (
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 )
 
-// Webhook posts each incident as JSON (streamkeeper.incident/v1) when it opens, changes and is resolved.
+// Webhook posts each incident as JSON (streamkeeper.incident/v1) when it opens, changes and is resolved, and roll-ups of
+// those that are not told one by one (streamkeeper.rollup/v1).
 // The header Idempotency-Key is the same for every try of one update.
 type Webhook struct {
 	url    string
@@ -44,6 +45,15 @@ func (w *Webhook) Send(ctx context.Context, i streamkeeper.Incident) error {
 	}
 	key := fmt.Sprintf("%s-%s-%d", i.ID, i.State, i.UpdatedAt.UnixMilli())
 	return post(ctx, w.client, w.url, body, w.header, key)
+}
+
+// SendRollup posts a roll-up as JSON (streamkeeper.rollup/v1).
+func (w *Webhook) SendRollup(ctx context.Context, r streamkeeper.Rollup) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPermanent, err)
+	}
+	return post(ctx, w.client, w.url, body, w.header, r.ID)
 }
 
 func post(ctx context.Context, client *http.Client, target string, body []byte, header http.Header, key string) error {

@@ -14,6 +14,7 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/history/ent/entry"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/history/ent/incident"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/history/ent/memo"
 )
 
 // ent aliases to avoid import conflicts in user's code.
@@ -76,6 +77,7 @@ func checkColumn(t, c string) error {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			entry.Table:    entry.ValidColumn,
 			incident.Table: incident.ValidColumn,
+			memo.Table:     memo.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

@@ -32,7 +32,9 @@ type Entry struct {
 	// Until holds the value of the "until" field.
 	Until time.Time `json:"until,omitempty"`
 	// Body holds the value of the "body" field.
-	Body         []byte `json:"body,omitempty"`
+	Body []byte `json:"body,omitempty"`
+	// Snapshot holds the value of the "snapshot" field.
+	Snapshot     []byte `json:"snapshot,omitempty"`
 	selectValues sql.SelectValues
 }
 
@@ -41,7 +43,7 @@ func (*Entry) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case entry.FieldBody:
+		case entry.FieldBody, entry.FieldSnapshot:
 			values[i] = new([]byte)
 		case entry.FieldID, entry.FieldKind, entry.FieldCluster, entry.FieldIncident, entry.FieldEntity, entry.FieldCause:
 			values[i] = new(sql.NullString)
@@ -116,6 +118,12 @@ func (_m *Entry) assignValues(columns []string, values []any) error {
 			} else if value != nil {
 				_m.Body = *value
 			}
+		case entry.FieldSnapshot:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field snapshot", values[i])
+			} else if value != nil {
+				_m.Snapshot = *value
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -175,6 +183,9 @@ func (_m *Entry) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("body=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Body))
+	builder.WriteString(", ")
+	builder.WriteString("snapshot=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Snapshot))
 	builder.WriteByte(')')
 	return builder.String()
 }

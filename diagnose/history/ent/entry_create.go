@@ -108,6 +108,12 @@ func (_c *EntryCreate) SetBody(v []byte) *EntryCreate {
 	return _c
 }
 
+// SetSnapshot sets the "snapshot" field.
+func (_c *EntryCreate) SetSnapshot(v []byte) *EntryCreate {
+	_c.mutation.SetSnapshot(v)
+	return _c
+}
+
 // SetID sets the "id" field.
 func (_c *EntryCreate) SetID(v string) *EntryCreate {
 	_c.mutation.SetID(v)
@@ -263,6 +269,10 @@ func (_c *EntryCreate) createSpec() (*Entry, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Body(); ok {
 		_spec.SetField(entry.FieldBody, field.TypeBytes, value)
 		_node.Body = value
+	}
+	if value, ok := _c.mutation.Snapshot(); ok {
+		_spec.SetField(entry.FieldSnapshot, field.TypeBytes, value)
+		_node.Snapshot = value
 	}
 	return _node, _spec
 }

@@ -132,6 +132,18 @@ func (_u *EntryUpdate) SetBody(v []byte) *EntryUpdate {
 	return _u
 }
 
+// SetSnapshot sets the "snapshot" field.
+func (_u *EntryUpdate) SetSnapshot(v []byte) *EntryUpdate {
+	_u.mutation.SetSnapshot(v)
+	return _u
+}
+
+// ClearSnapshot clears the value of the "snapshot" field.
+func (_u *EntryUpdate) ClearSnapshot() *EntryUpdate {
+	_u.mutation.ClearSnapshot()
+	return _u
+}
+
 // Mutation returns the EntryMutation object of the builder.
 func (_u *EntryUpdate) Mutation() *EntryMutation {
 	return _u.mutation
@@ -196,6 +208,12 @@ func (_u *EntryUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.Body(); ok {
 		_spec.SetField(entry.FieldBody, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.Snapshot(); ok {
+		_spec.SetField(entry.FieldSnapshot, field.TypeBytes, value)
+	}
+	if _u.mutation.SnapshotCleared() {
+		_spec.ClearField(entry.FieldSnapshot, field.TypeBytes)
 	}
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
@@ -321,6 +339,18 @@ func (_u *EntryUpdateOne) SetBody(v []byte) *EntryUpdateOne {
 	return _u
 }
 
+// SetSnapshot sets the "snapshot" field.
+func (_u *EntryUpdateOne) SetSnapshot(v []byte) *EntryUpdateOne {
+	_u.mutation.SetSnapshot(v)
+	return _u
+}
+
+// ClearSnapshot clears the value of the "snapshot" field.
+func (_u *EntryUpdateOne) ClearSnapshot() *EntryUpdateOne {
+	_u.mutation.ClearSnapshot()
+	return _u
+}
+
 // Mutation returns the EntryMutation object of the builder.
 func (_u *EntryUpdateOne) Mutation() *EntryMutation {
 	return _u.mutation
@@ -415,6 +445,12 @@ func (_u *EntryUpdateOne) sqlSave(ctx context.Context) (_node *Entry, err error)
 	}
 	if value, ok := _u.mutation.Body(); ok {
 		_spec.SetField(entry.FieldBody, field.TypeBytes, value)
+	}
+	if value, ok := _u.mutation.Snapshot(); ok {
+		_spec.SetField(entry.FieldSnapshot, field.TypeBytes, value)
+	}
+	if _u.mutation.SnapshotCleared() {
+		_spec.ClearField(entry.FieldSnapshot, field.TypeBytes)
 	}
 	_node = &Entry{config: _u.config}
 	_spec.Assign = _node.assignValues

@@ -16,6 +16,8 @@ type Tx struct {
 	Entry *EntryClient
 	// Incident is the client for interacting with the Incident builders.
 	Incident *IncidentClient
+	// Memo is the client for interacting with the Memo builders.
+	Memo *MemoClient
 
 	// lazily loaded.
 	client     *Client
@@ -149,6 +151,7 @@ func (tx *Tx) Client() *Client {
 func (tx *Tx) init() {
 	tx.Entry = NewEntryClient(tx.config)
 	tx.Incident = NewIncidentClient(tx.config)
+	tx.Memo = NewMemoClient(tx.config)
 }
 
 // txDriver wraps the given dialect.Tx with a nop dialect.Driver implementation.

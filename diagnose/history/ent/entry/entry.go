@@ -29,6 +29,8 @@ const (
 	FieldUntil = "until"
 	// FieldBody holds the string denoting the body field in the database.
 	FieldBody = "body"
+	// FieldSnapshot holds the string denoting the snapshot field in the database.
+	FieldSnapshot = "snapshot"
 	// Table holds the table name of the entry in the database.
 	Table = "entries"
 )
@@ -44,6 +46,7 @@ var Columns = []string{
 	FieldAt,
 	FieldUntil,
 	FieldBody,
+	FieldSnapshot,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).

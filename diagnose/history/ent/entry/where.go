@@ -104,6 +104,11 @@ func Body(v []byte) predicate.Entry {
 	return predicate.Entry(sql.FieldEQ(FieldBody, v))
 }
 
+// Snapshot applies equality check predicate on the "snapshot" field. It's identical to SnapshotEQ.
+func Snapshot(v []byte) predicate.Entry {
+	return predicate.Entry(sql.FieldEQ(FieldSnapshot, v))
+}
+
 // KindEQ applies the EQ predicate on the "kind" field.
 func KindEQ(v string) predicate.Entry {
 	return predicate.Entry(sql.FieldEQ(FieldKind, v))
@@ -547,6 +552,56 @@ func BodyLT(v []byte) predicate.Entry {
 // BodyLTE applies the LTE predicate on the "body" field.
 func BodyLTE(v []byte) predicate.Entry {
 	return predicate.Entry(sql.FieldLTE(FieldBody, v))
+}
+
+// SnapshotEQ applies the EQ predicate on the "snapshot" field.
+func SnapshotEQ(v []byte) predicate.Entry {
+	return predicate.Entry(sql.FieldEQ(FieldSnapshot, v))
+}
+
+// SnapshotNEQ applies the NEQ predicate on the "snapshot" field.
+func SnapshotNEQ(v []byte) predicate.Entry {
+	return predicate.Entry(sql.FieldNEQ(FieldSnapshot, v))
+}
+
+// SnapshotIn applies the In predicate on the "snapshot" field.
+func SnapshotIn(vs ...[]byte) predicate.Entry {
+	return predicate.Entry(sql.FieldIn(FieldSnapshot, vs...))
+}
+
+// SnapshotNotIn applies the NotIn predicate on the "snapshot" field.
+func SnapshotNotIn(vs ...[]byte) predicate.Entry {
+	return predicate.Entry(sql.FieldNotIn(FieldSnapshot, vs...))
+}
+
+// SnapshotGT applies the GT predicate on the "snapshot" field.
+func SnapshotGT(v []byte) predicate.Entry {
+	return predicate.Entry(sql.FieldGT(FieldSnapshot, v))
+}
+
+// SnapshotGTE applies the GTE predicate on the "snapshot" field.
+func SnapshotGTE(v []byte) predicate.Entry {
+	return predicate.Entry(sql.FieldGTE(FieldSnapshot, v))
+}
+
+// SnapshotLT applies the LT predicate on the "snapshot" field.
+func SnapshotLT(v []byte) predicate.Entry {
+	return predicate.Entry(sql.FieldLT(FieldSnapshot, v))
+}
+
+// SnapshotLTE applies the LTE predicate on the "snapshot" field.
+func SnapshotLTE(v []byte) predicate.Entry {
+	return predicate.Entry(sql.FieldLTE(FieldSnapshot, v))
+}
+
+// SnapshotIsNil applies the IsNil predicate on the "snapshot" field.
+func SnapshotIsNil() predicate.Entry {
+	return predicate.Entry(sql.FieldIsNull(FieldSnapshot))
+}
+
+// SnapshotNotNil applies the NotNil predicate on the "snapshot" field.
+func SnapshotNotNil() predicate.Entry {
+	return predicate.Entry(sql.FieldNotNull(FieldSnapshot))
 }
 
 // And groups predicates with the AND operator between them.

@@ -19,6 +19,7 @@ var (
 		{Name: "at", Type: field.TypeTime},
 		{Name: "until", Type: field.TypeTime},
 		{Name: "body", Type: field.TypeBytes},
+		{Name: "snapshot", Type: field.TypeBytes, Nullable: true},
 	}
 	// EntriesTable holds the schema information for the "entries" table.
 	EntriesTable = &schema.Table{
@@ -70,10 +71,23 @@ var (
 			},
 		},
 	}
+	// MemosColumns holds the columns for the "memos" table.
+	MemosColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeString},
+		{Name: "at", Type: field.TypeTime},
+		{Name: "body", Type: field.TypeBytes},
+	}
+	// MemosTable holds the schema information for the "memos" table.
+	MemosTable = &schema.Table{
+		Name:       "memos",
+		Columns:    MemosColumns,
+		PrimaryKey: []*schema.Column{MemosColumns[0]},
+	}
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
 		EntriesTable,
 		IncidentsTable,
+		MemosTable,
 	}
 )
 

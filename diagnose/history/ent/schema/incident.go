@@ -39,6 +39,20 @@ func (Incident) Indexes() []ent.Index {
 	}
 }
 
+// Memo is what the diagnosis must remember of a cluster beside its incidents. The id is the cluster's name.
+type Memo struct {
+	ent.Schema
+}
+
+// Fields of the memo.
+func (Memo) Fields() []ent.Field {
+	return []ent.Field{
+		field.String("id").Immutable(),
+		field.Time("at"),
+		field.Bytes("body"), // JSON of the diagnosis
+	}
+}
+
 // Entry is what a person decided, or what became of it: a silence, an acknowledgement, feedback, taken
 // advice, its outcome.
 type Entry struct {
