@@ -49,6 +49,7 @@ type Finding struct {
 	Severity     Severity      `json:"severity"`
 	Loss         bool          `json:"loss,omitempty"` // records are lost by it
 	Since        time.Time     `json:"since"`
+	Standing     bool          `json:"standing,omitempty"` // it stood already when watching began, on the cluster's first day
 	Explains     []string      `json:"explains"`
 	Evidence     []Evidence    `json:"evidence"`
 	Alternatives []Alternative `json:"alternatives"`

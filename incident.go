@@ -41,6 +41,7 @@ type Incident struct {
 	UpdatedAt    time.Time     `json:"updated_at"`
 	ResolvedAt   *time.Time    `json:"resolved_at"`
 	Severity     Severity      `json:"severity"`
+	Standing     bool          `json:"standing,omitempty"` // it stood when watching began and is no worse since: receivers are not told
 	Impact       *Impact       `json:"impact"` // nil while nobody is hurt yet (pre-impact)
 	Headline     string        `json:"headline"`
 	Root         Finding       `json:"root"`

@@ -45,6 +45,14 @@ type Report struct {
 	Recommendations []Recommendation `json:"recommendations"`
 	Changes         []Change         `json:"changes"` // of the last half hour: risky ones first, then the newest
 	Ignored         int              `json:"ignored,omitempty"` // groups and topics that scopes keep out
+	FirstDay        *FirstDay        `json:"first_day,omitempty"`
+}
+
+// FirstDay is the time in which what stood when watching began is listed and nobody is woken over it.
+type FirstDay struct {
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+	Standing int       `json:"standing"` // symptoms that stood then and still do
 }
 
 // Reports is the envelope of `diagnose -o json` and GET /api/v1/reports.

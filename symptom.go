@@ -50,7 +50,8 @@ type Symptom struct {
 	Value    *float64  `json:"value"`
 	Text     string    `json:"text"`
 	Severity Severity  `json:"severity"`
-	Breach   string    `json:"breach,omitempty"` // the service level that it breaches: lag, errors, loss (of records, soon)
+	Breach   string    `json:"breach,omitempty"`   // the service level that it breaches: lag, errors, loss (of records, soon)
+	Standing bool      `json:"standing,omitempty"` // it stood already when watching began, on the cluster's first day
 }
 
 // BreachLoss is the Breach of a symptom that counts down to the loss of records; its Value is in seconds.

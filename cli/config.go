@@ -89,6 +89,8 @@ type DiagnoseConfig struct {
 	Enabled bool     `yaml:"enabled"`
 	Tick    Duration `yaml:"tick"`
 	SLOLag  Duration `yaml:"slo_lag"`
+	// Shadow is how long, from the first look at one of clusters on, what stood then is listed and not told; 0 = not at all.
+	Shadow Duration `yaml:"shadow"`
 	// Scopes are what is said of some groups and topics; the first that names an entity counts.
 	Scopes []ScopeConfig `yaml:"scopes"`
 }
@@ -175,7 +177,7 @@ func Defaults() Config {
 				ConsumerSession:       Duration{45 * time.Second}, ConsumerHeartbeat: Duration{5 * time.Second},
 			},
 		},
-		Diagnose: DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}},
+		Diagnose: DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}, Shadow: Duration{24 * time.Hour}},
 		Notify:   NotifyConfig{Budget: 30, RollupEvery: Duration{time.Hour}},
 		Series:   SeriesConfig{Retention: Duration{24 * time.Hour}},
 		Loki:     LokiConfig{Receive: true},
@@ -198,6 +200,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Diagnose.SLOLag.Duration <= 0 {
 		bad("diagnose.slo_lag", "want a positive duration")
+	}
+	if c.Diagnose.Shadow.Duration < 0 {
+		bad("diagnose.shadow", "want a duration, or 0 for no first day")
 	}
 	for i, s := range c.Diagnose.Scopes {
 		if s.Cluster != "" && !c.watches(s.Cluster) {
@@ -238,6 +243,14 @@ func (c *Config) Validate() error {
 		bad("clusters", "nothing to watch: enable the broker or name a cluster (--cluster NAME=HOST:PORT)")
 	}
 	return errors.Join(errs...)
+}
+
+// shadowOf is the length of a cluster's first day. The bundled broker has none: its past is ours.
+func (c *Config) shadowOf(cluster string) time.Duration {
+	if c.Broker.Enabled && cluster == c.Broker.Name {
+		return 0
+	}
+	return c.Diagnose.Shadow.Duration
 }
 
 // watches says whether a glob names a watched cluster.

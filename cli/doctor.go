@@ -121,6 +121,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 		Budget: s.config.Notify.Budget, RollupEvery: s.config.Notify.RollupEvery.Duration,
 		Clusters: func() []string { return slices.Sorted(maps.Keys(intervals)) },
 		Interval: func(cluster string) time.Duration { return intervals[cluster] },
+		Shadow:   s.config.shadowOf,
 	})
 	registry.MustRegister(s.doctor.loop)
 	s.show(options, rulebook)

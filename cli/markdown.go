@@ -35,6 +35,9 @@ func writeMarkdown(w io.Writer, reports []streamkeeper.Report) {
 		for _, n := range r.NotJudged {
 			fmt.Fprintf(w, "- %s (%s)\n", n.What, n.Needs)
 		}
+		if d := r.FirstDay; d != nil {
+			fmt.Fprintf(w, "\nFirst day, until %s: what stood when watching began (%s) is listed and not paged.\n", day(d.Until), countSymptoms(d.Standing))
+		}
 		if r.Ignored > 0 {
 			fmt.Fprintf(w, "\n%d groups and topics are ignored, as the config's scopes say.\n", r.Ignored)
 		}

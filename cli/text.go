@@ -67,6 +67,7 @@ func writeReport(w io.Writer, r streamkeeper.Report, p painter) {
 	writeUnexplained(w, r, p)
 	writeChanges(w, r, p)
 	writeNotJudged(w, r, p)
+	writeFirstDay(w, r, p)
 	writeIgnored(w, r, p)
 	writeSources(w, r, p)
 }
@@ -78,6 +79,20 @@ func writeLosses(w io.Writer, r streamkeeper.Report, p painter) {
 			fmt.Fprintln(w, p.red("loss         ")+y.Text)
 		}
 	}
+}
+
+// writeFirstDay says why nobody is told of what stands.
+func writeFirstDay(w io.Writer, r streamkeeper.Report, p painter) {
+	if d := r.FirstDay; d != nil {
+		fmt.Fprintln(w, p.dim(fmt.Sprintf("first day    until %s: what stood when watching began (%s) is listed and not paged", day(d.Until), countSymptoms(d.Standing))))
+	}
+}
+
+func countSymptoms(n int) string {
+	if n == 1 {
+		return "1 symptom"
+	}
+	return fmt.Sprintf("%d symptoms", n)
 }
 
 // writeIgnored says that what is not seen may be there all the same.
@@ -157,7 +172,11 @@ func writeFinding(w io.Writer, f streamkeeper.Finding, now time.Time, p painter)
 	if f.Owner != "" {
 		owner = " · owner " + f.Owner
 	}
-	fmt.Fprintf(w, "%s   %s · %s%s%s\n", verdictWord(f, p), p.bold(causeName(f)), f.Entity, owner, since(f.Since, now))
+	stood := ""
+	if f.Standing {
+		stood = " · stood when watching began"
+	}
+	fmt.Fprintf(w, "%s   %s · %s%s%s%s\n", verdictWord(f, p), p.bold(causeName(f)), f.Entity, owner, since(f.Since, now), stood)
 	text := f.Summary
 	if text == "" {
 		text = f.Title

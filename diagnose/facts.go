@@ -116,10 +116,12 @@ func (f *factSet) sources(answers streamkeeper.Answers) {
 // history says whether an entity was watched long enough before its trouble began for baselines to mean
 // something.
 func (f *factSet) history(answers streamkeeper.Answers) {
+	f.p.watched = map[streamkeeper.Entity]time.Duration{}
 	enough := max(historyAtLeast, historyIntervals*f.p.Config.Interval)
 	trouble := f.trouble()
 	judge := func(e streamkeeper.Entity, watched float64, about ...streamkeeper.Entity) {
 		before := time.Duration(watched * float64(time.Second))
+		f.p.watched[e] = before
 		since := time.Duration(0)
 		for _, a := range append(about, e) {
 			if at, ok := trouble[a.Key()]; ok {

@@ -63,7 +63,7 @@ func (m *model) judge(f *infer.Finding) *judged {
 	j.rule, _ = m.p.Catalog.Cause(f.Cause)
 	scope := m.p.scopeOf(f.Entity)
 	j.Finding = streamkeeper.Finding{
-		Owner: scope.Owner, Loss: slices.ContainsFunc(causes, m.loses),
+		Owner: scope.Owner, Loss: slices.ContainsFunc(causes, m.loses), Standing: m.standing(f),
 		ID: FindingID(causes, f.Entity), Cause: f.Cause, Causes: f.Set, Entity: f.Entity,
 		Verdict: f.Verdict, Confidence: round(min(f.P, surest), 4), Assessed: round(f.Assessed, 3), Assessable: round(f.Assessable, 3),
 		Severity: m.severity(&j.rule, f, scope.Criticality), Since: m.since(f),

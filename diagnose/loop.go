@@ -19,7 +19,9 @@ type LoopOptions struct {
 	Tick     *Tick
 	Clusters func() []string // asked again and again: a cluster that appears is watched
 	// Interval is a cluster's time between two ticks; nil or zero means the tick's own.
-	Interval  func(cluster string) time.Duration
+	Interval func(cluster string) time.Duration
+	// Shadow is how long what stood when a cluster was first seen is not told; nil or zero: not at all.
+	Shadow    func(cluster string) time.Duration
 	History   *history.Store // nil: incidents live in memory only
 	Publisher Publisher      // nil: nobody is told
 	Logger    *slog.Logger   // nil: nothing is logged
@@ -27,7 +29,7 @@ type LoopOptions struct {
 	Budget int
 	// RollupEvery is the least time between two roll-ups of a cluster; default 1 h.
 	RollupEvery time.Duration
-	Retention time.Duration  // how long resolved incidents are kept; default 90 days
+	Retention   time.Duration // how long resolved incidents are kept; default 90 days
 }
 
 // Loop runs the ticks of all clusters, each in its own time, so that one that hangs delays no other. It
@@ -46,8 +48,8 @@ type Loop struct {
 type watched struct {
 	memory    Memory
 	report    *streamkeeper.Report
-	recent    []streamkeeper.Incident // resolved lately, newest first, for when there is no history
-	announced map[string]bool         // open incidents that were told
+	recent    []streamkeeper.Incident        // resolved lately, newest first, for when there is no history
+	announced map[string]bool                // open incidents that were told
 	untold    map[string]streamkeeper.Untold // open incidents that were not told
 	budget    budget
 	failing   bool
@@ -126,7 +128,10 @@ func (l *Loop) watch(ctx context.Context, name string) {
 			tick.Config.Interval, tick.Config.Lag = every, every
 		}
 	}
-	l.restore(ctx, name)
+	if l.opt.Shadow != nil {
+		tick.Config.Shadow = l.opt.Shadow(name)
+	}
+	l.restore(ctx, name, tick.Config.Shadow)
 	timer := time.NewTicker(tick.Config.Interval)
 	defer timer.Stop()
 	for {
@@ -140,7 +145,7 @@ func (l *Loop) watch(ctx context.Context, name string) {
 }
 
 // restore goes on with the incidents that were open when the process ended.
-func (l *Loop) restore(ctx context.Context, name string) {
+func (l *Loop) restore(ctx context.Context, name string, shadow time.Duration) {
 	if l.opt.History == nil {
 		return
 	}
@@ -149,11 +154,11 @@ func (l *Loop) restore(ctx context.Context, name string) {
 		l.log.Error("reading open incidents; they will be opened again", "cluster", name, "error", err)
 		return
 	}
-	kept := l.recall(ctx, name)
+	kept := l.recall(ctx, name, shadow)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.clusters[name]
-	w.budget = kept.Budget
+	w.budget, w.memory.Shadow = kept.Budget, kept.Shadow
 	for _, body := range bodies {
 		var r incident.Record
 		if err := json.Unmarshal(body, &r); err != nil {
@@ -161,9 +166,12 @@ func (l *Loop) restore(ctx context.Context, name string) {
 			continue
 		}
 		w.memory.Stories.Open = append(w.memory.Stories.Open, r)
-		if h, back := w.budget.Held[r.Incident.ID]; back && h.State != streamkeeper.IncidentResolved {
+		switch _, held := w.budget.Held[r.Incident.ID]; {
+		case r.Incident.Standing:
+			w.untold[r.Incident.ID] = streamkeeper.UntoldStanding
+		case held:
 			w.untold[r.Incident.ID] = streamkeeper.UntoldBudget
-		} else {
+		default:
 			w.announced[r.Incident.ID] = true
 		}
 	}

@@ -16,6 +16,7 @@ type Memory struct {
 	Stories    incident.Memory  `json:"stories"`
 	Trials     map[string]Trial `json:"trials,omitempty"` // taken advice, by ledger entry id
 	Sizing     SizingMemory     `json:"sizing"`
+	Shadow     Shadow           `json:"shadow"`
 }
 
 // Onset dates a present observation.

@@ -32,6 +32,8 @@ var (
 		"When a source was last read whole; absent when it never was.", []string{"cluster", "source", "kind"}, nil)
 	descIgnored = prometheus.NewDesc("streamkeeper_diagnose_ignored_entities",
 		"Groups and topics that scopes keep out of findings, incidents and health.", []string{"cluster"}, nil)
+	descStanding = prometheus.NewDesc("streamkeeper_diagnose_standing_symptoms",
+		"Present symptoms that stood when watching began, on the cluster's first day.", []string{"cluster"}, nil)
 	descSymptoms = prometheus.NewDesc("streamkeeper_finding_symptoms",
 		"Present symptoms, and how many of them nothing explains.", []string{"cluster", "explained"}, nil)
 )
@@ -60,6 +62,7 @@ func (m *metrics) adopt(cluster string) {
 		m.untold.WithLabelValues(cluster, string(why))
 	}
 	m.rollups.WithLabelValues(cluster, string(streamkeeper.UntoldBudget))
+	m.rollups.WithLabelValues(cluster, string(streamkeeper.UntoldStanding))
 }
 
 func (m *metrics) tick(cluster string, d time.Duration, err error) {
@@ -77,7 +80,7 @@ func (l *Loop) Describe(ch chan<- *prometheus.Desc) {
 	l.metrics.seconds.Describe(ch)
 	l.metrics.untold.Describe(ch)
 	l.metrics.rollups.Describe(ch)
-	for _, d := range []*prometheus.Desc{descLast, descHealth, descOpen, descFinding, descStale, descWhole, descSymptoms, descIgnored} {
+	for _, d := range []*prometheus.Desc{descLast, descHealth, descOpen, descFinding, descStale, descWhole, descSymptoms, descIgnored, descStanding} {
 		ch <- d
 	}
 }
@@ -116,6 +119,9 @@ func (l *Loop) Collect(ch chan<- prometheus.Metric) {
 	for _, r := range l.Reports() {
 		name := r.Cluster.Name
 		gauge(descLast, float64(r.GeneratedAt.UnixMilli())/1000, name)
+		if r.FirstDay != nil {
+			gauge(descStanding, float64(r.FirstDay.Standing), name)
+		}
 		gauge(descIgnored, float64(r.Ignored), name)
 		if r.Health.Score != nil {
 			gauge(descHealth, float64(*r.Health.Score), name)

@@ -24,7 +24,7 @@ func (p *pass) report(d infer.Result) streamkeeper.Report {
 		Cluster: p.World.Cluster(p.cluster), GeneratedAt: p.now, TickSeconds: p.Config.Interval.Seconds(),
 		Findings: p.told.Told, Symptoms: p.symptoms(), Unexplained: []string{}, NotJudged: p.notJudged(),
 		Sources: []streamkeeper.Source{}, Recommendations: p.next.Sizing.Recommendations, Changes: p.changed,
-		Ignored: p.countIgnored(),
+		Ignored: p.countIgnored(), FirstDay: p.firstDay(),
 	}
 	if r.Cluster.Name == "" {
 		r.Cluster.Name = p.cluster

@@ -30,7 +30,7 @@ const (
 
 // stories is what incident.Step needs to know of this tick.
 func (p *pass) stories() incident.Input {
-	in := incident.Input{Now: p.scope.Now, Cluster: p.cluster, Blind: p.blind, Changes: p.changes()}
+	in := incident.Input{Now: p.scope.Now, Cluster: p.cluster, Blind: p.blind, Changes: p.changes(), Shadowed: p.shadowed(), Settling: p.settling()}
 	p.changed = changed(in.Changes)
 	for _, id := range sortedKeys(p.judged) {
 		j := p.judged[id]
@@ -58,7 +58,7 @@ func (p *pass) symptoms() []streamkeeper.Symptom {
 		if text == "" {
 			text = n.Title
 		}
-		y := streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: p.loudness(n, o)}
+		y := streamkeeper.Symptom{ID: o.Node, Entity: o.Entity, Since: o.Since, Value: o.Value, Text: text, Severity: p.loudness(n, o), Standing: p.stands(o)}
 		if n.Impact != nil {
 			y.Breach = n.Impact.Kind
 		}

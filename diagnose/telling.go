@@ -34,6 +34,7 @@ func (l *Loop) tell(ctx context.Context, name string, w *watched, report streamk
 	if err := l.opt.Publisher.Publish(ctx, report, loud); err != nil {
 		l.log.Error("telling about incidents", "cluster", name, "error", err)
 	}
+	l.endShadow(ctx, name, w, now)
 	l.rollUp(ctx, name, w, now)
 }
 
@@ -50,6 +51,8 @@ func (l *Loop) admit(name string, w *watched, i streamkeeper.Incident, silenced 
 		return i, !silenced
 	case silenced:
 		why = streamkeeper.UntoldSilence
+	case i.Standing:
+		why = streamkeeper.UntoldStanding
 	case !w.budget.admit(i, now, l.opt.Budget):
 		why = streamkeeper.UntoldBudget
 		w.budget.hold(i)
@@ -80,6 +83,33 @@ func (l *Loop) rollUp(ctx context.Context, name string, w *watched, now time.Tim
 	l.sendRollup(ctx, name, r)
 }
 
+// endShadow tells in one message what still stands when the first day is over. From then on it is told like all others.
+func (l *Loop) endShadow(ctx context.Context, name string, w *watched, now time.Time) {
+	var stood budget
+	for _, i := range w.newlyTold() {
+		stood.hold(i)
+		w.announced[i.ID] = true
+		l.mu.Lock()
+		delete(w.untold, i.ID)
+		l.mu.Unlock()
+	}
+	r, some := stood.rollup(name, now, 0)
+	if !some {
+		return
+	}
+	r.ID, r.Reason = "first-day-"+r.ID, streamkeeper.UntoldStanding
+	r.Headline = fmt.Sprintf("the first day on %s is over, and %d %s still open that stood when it began: %s",
+		name, r.Count, areIncidents(r.Count), kinds(r.Held))
+	l.sendRollup(ctx, name, r)
+}
+
+func areIncidents(n int) string {
+	if n == 1 {
+		return "incident is"
+	}
+	return "incidents are"
+}
+
 func (l *Loop) sendRollup(ctx context.Context, name string, r streamkeeper.Rollup) {
 	if url := l.opt.Tick.Config.URL; url != "" {
 		r.URL = strings.TrimSuffix(url, "/") + "/#/incidents"
@@ -94,17 +124,23 @@ func (l *Loop) sendRollup(ctx context.Context, name string, r streamkeeper.Rollu
 // memo is what must be remembered of a cluster over restarts beside its incidents.
 type memo struct {
 	Budget budget `json:"budget"`
+	Shadow Shadow `json:"shadow"`
 }
 
 // recall reads what was remembered; a cluster without a memo is one never looked at.
-func (l *Loop) recall(ctx context.Context, name string) (m memo) {
-	body, _, err := l.opt.History.Memo(ctx, name)
+//
+// Somebody who comes back after longer than a first day comes to a cluster anew.
+func (l *Loop) recall(ctx context.Context, name string, shadow time.Duration) (m memo) {
+	body, at, err := l.opt.History.Memo(ctx, name)
 	if err == nil && body != nil {
 		err = json.Unmarshal(body, &m)
 	}
 	if err != nil {
-		l.log.Error("reading what was remembered of a cluster; its incident budget begins anew", "cluster", name, "error", err)
+		l.log.Error("reading what was remembered of a cluster; its incident budget and its first day begin anew", "cluster", name, "error", err)
 		return memo{}
+	}
+	if time.Since(at) > shadow {
+		m.Shadow = Shadow{}
 	}
 	return m
 }
@@ -114,7 +150,7 @@ func (l *Loop) remember(ctx context.Context, name string, w *watched, now time.T
 	if l.opt.History == nil {
 		return
 	}
-	body, _ := json.Marshal(memo{Budget: w.budget}) // plain data: cannot fail
+	body, _ := json.Marshal(memo{Budget: w.budget, Shadow: w.memory.Shadow}) // plain data: cannot fail
 	if bytes.Equal(body, w.memo) && now.Sub(w.memoed) < saveEvery {
 		return
 	}

@@ -177,7 +177,7 @@ func TestBudgetOutlivesARestart(t *testing.T) {
 	start := func() (*Loop, *watched) {
 		l := NewLoop(LoopOptions{Tick: newLab().tick(t), Clusters: func() []string { return nil }, Publisher: &press{}, History: store, Budget: 2})
 		l.adopt("c")
-		l.restore(t.Context(), "c")
+		l.restore(t.Context(), "c", 0)
 		return l, l.clusters["c"]
 	}
 	l, w := start()

@@ -33,6 +33,7 @@ type Config struct {
 	Lag       time.Duration // how far back a tick looks, so that what it asks for has arrived; default one interval
 	SizeEvery time.Duration // how often capacity is computed; default 30 s
 	SLOLag    time.Duration // lag beyond it breaches the service level and is critical; default DefaultSLOLag
+	Shadow    time.Duration // how long what stood when watching began is not told; 0: not at all
 	Scopes    []Scope       // what is said of some groups and topics; the first that names an entity counts
 	Sizing    SizingConfig
 	URL       string // base address of the web UI, for links to incidents; "" makes none
@@ -67,6 +68,7 @@ func (t *Tick) Run(ctx context.Context, cluster string, now time.Time, mem Memor
 		return streamkeeper.Report{}, nil, mem, fmt.Errorf("reading signals of %s: %w", cluster, err)
 	}
 	p.see(p.unignored(t.Catalog.Symptoms(p.scope, p.inputs(answers))))
+	p.shadow()
 	suspects := p.suspects()
 
 	answers, err = t.Signals.Read(ctx, p.scope.Now, t.Catalog.EvidenceQueries(p.scope, suspects))
@@ -104,7 +106,8 @@ type pass struct {
 	judged   map[string]*judged // by finding id
 	told     incident.Output
 	changed  []streamkeeper.Change
-	scopes   map[streamkeeper.Entity]Scope // by entity, as they were looked up
+	scopes   map[streamkeeper.Entity]Scope         // by entity, as they were looked up
+	watched  map[streamkeeper.Entity]time.Duration // for how long the collectors have watched a group, and the cluster
 }
 
 func (t *Tick) begin(cluster string, now time.Time, mem Memory) *pass {

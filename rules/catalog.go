@@ -72,6 +72,7 @@ type Node struct {
 	Signals     []string         // signals it reads; those of related entities as kind.name
 	EventKinds  []string         // event kinds it reads
 	Undated     bool             // its events do not date it: it asks for their absence, or for many of them
+	Lasts       string           // the signal that says for how long it has lasted, "" when none does
 	File        string
 
 	program *program

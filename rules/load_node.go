@@ -20,6 +20,7 @@ type nodeYAML struct {
 	Trigger     bool          `yaml:"trigger"`
 	Decisive    bool          `yaml:"decisive"`
 	Since       string        `yaml:"since"`
+	Lasts       string        `yaml:"lasts"`
 	When        string        `yaml:"when"`
 	Strength    string        `yaml:"strength"`
 	Severity    string        `yaml:"severity"`
@@ -114,6 +115,9 @@ func (l *loader) loadNode(folder, id string, src *source) *Node {
 		l.fail(src.errorAt(src.keyAt("advice"), "advice belongs to causes and cost findings"))
 	}
 	c.finish()
+	if n.Lasts = y.Lasts; n.Lasts != "" && !slices.Contains(n.Signals, n.Lasts) {
+		l.fail(src.errorAt(src.at("lasts"), "lasts %q: want a signal of the %s that this file reads", n.Lasts, n.Entity))
+	}
 	l.loadExamples(src, n, y.Examples)
 	return n
 }

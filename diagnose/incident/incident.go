@@ -74,6 +74,8 @@ type Input struct {
 	Candidates []Candidate
 	Symptoms   []Symptom
 	Changes    []Change
+	// Shadowed is the first day on a cluster, Settling its first minutes, in which what stood before only comes to light.
+	Shadowed, Settling bool
 	// Blind marks a tick after a gap: nothing is counted on it, neither for telling nor for ending.
 	Blind bool
 }
@@ -109,6 +111,8 @@ type Record struct {
 	Quiet    int                   `json:"quiet"`    // ticks in a row without cause and without harm
 	Told     string                `json:"told"`     // fingerprint of what was last told
 	Sure     string                `json:"sure"`     // the finding that was once told as the root cause
+	// Stood is how loud an incident was that stood when watching began: louder is worse.
+	Stood streamkeeper.Severity `json:"stood,omitempty"`
 }
 
 // Step advances the stories by one tick. It does not change mem.

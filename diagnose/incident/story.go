@@ -201,7 +201,10 @@ func (s *step) advanceAll(records []*Record, taken map[*Record]*Candidate) []Rec
 			continue
 		}
 		s.symptoms(r)
-		if print := r.fingerprint(); print != r.Told {
+		stood := r.Incident.Standing
+		s.stand(r)
+		worse := stood && !r.Incident.Standing && s.in.Shadowed
+		if print := r.fingerprint(); print != r.Told || worse {
 			if r.Told != "" {
 				r.Incident.State = streamkeeper.IncidentUpdated
 			}

@@ -68,6 +68,7 @@ function Facts({ finding: f, causes, now }: { finding: Finding; causes: string[]
         </li>
       ))}
       <li>{since(f.since, now)}</li>
+      {f.standing ? <li>stood when watching began</li> : null}
       <li>
         {causes.map((c, i) => (
           <span key={c}>

@@ -13,7 +13,7 @@ export function Symptoms({ report, now }: { report: Report; now: number }) {
         {symptoms.map((s) => (
           <li key={`${s.id} ${s.entity.kind} ${s.entity.name}`}>
             <span class={`dot ${s.severity}`} title={s.severity} /> {s.text} <span class="muted">{since(s.since, now)}</span>{' '}
-            {explained.has(s.id) ? null : <span class="badge warning">not explained yet</span>}
+            {s.standing ? <span class="badge info">standing</span> : null} {explained.has(s.id) ? null : <span class="badge warning">not explained yet</span>}
           </li>
         ))}
       </ul>

@@ -43,6 +43,7 @@ export interface Finding {
   assessable?: number;
   severity: Severity;
   since: string;
+  standing?: boolean;
   explains: string[] | null;
   evidence: Evidence[] | null;
   alternatives: { cause: string; confidence: number; why_not: string }[] | null;
@@ -60,6 +61,7 @@ export interface Symptom {
   value: number | null;
   text: string;
   severity: Severity;
+  standing?: boolean;
 }
 
 export interface Source {
@@ -100,6 +102,7 @@ export interface Report {
   recommendations: Recommendation[] | null;
   changes?: Change[] | null;
   ignored?: number;
+  first_day?: { since: string; until: string; standing: number };
 }
 
 export interface Reports {
@@ -123,6 +126,8 @@ export interface Incident {
   cluster: string;
   owner?: string;
   owners?: string[];
+  standing?: boolean;
+  untold?: 'budget' | 'standing' | 'silence';
 }
 
 export interface Group {

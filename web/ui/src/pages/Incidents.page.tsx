@@ -22,6 +22,7 @@ export function Incidents({ now }: { now: number }) {
               <p class="muted">
                 <code>{i.root.cause}</code> · {i.root.entity.kind} {i.root.entity.name} · {i.cluster}
                 {i.owner ? ` · owner ${i.owner}` : ''}
+                {untold(i)}
               </p>
             </div>
             <span class="muted when">
@@ -36,6 +37,20 @@ export function Incidents({ now }: { now: number }) {
 
 // endOf is when an incident ended, or now.
 const endOf = (i: Incident, now: number) => (i.resolved_at ? Date.parse(i.resolved_at) : now);
+
+// untold says why nobody was told of an incident.
+function untold(i: Incident): string {
+  switch (i.untold) {
+    case 'budget':
+      return ' · not told by itself: the incident budget of the day is used up';
+    case 'standing':
+      return ' · not told: it stood when watching began';
+    case 'silence':
+      return ' · not told: silenced';
+    default:
+      return '';
+  }
+}
 
 function State({ incident: i }: { incident: Incident }) {
   return <span class={`badge ${i.state === 'resolved' ? 'benign' : i.severity}`}>{i.state === 'resolved' ? 'resolved' : `${i.severity}, open`}</span>;
@@ -62,6 +77,7 @@ export function IncidentPage({ id, now }: { id: string; now: number }) {
         opened {moment(i.opened_at, now)} UTC
         {i.owners ? ` · ${i.owners.length === 1 ? 'owner' : 'owners'} ${i.owners.join(', ')}` : ''}
         {i.resolved_at ? ` · resolved ${moment(i.resolved_at, now)} after ${span((last - Date.parse(i.opened_at)) / 1000)}` : ''}
+        {untold(i)}
         {i.impact ? ` · hurt since ${moment(i.impact.since, now)}: ${i.impact.text}` : ' · nobody is hurt yet'}
       </p>
       {error ? <p class="banner">{error}</p> : null}

@@ -9,7 +9,7 @@ import type { Live } from '../data/reports';
 import type { Finding, Report } from '../data/types';
 import type { Some } from '../lib/brief';
 import { fullAndBrief } from '../lib/brief';
-import { count, span, verdictWord } from '../lib/format';
+import { count, moment, span, verdictWord } from '../lib/format';
 import type { Route } from '../lib/route';
 import { withParam } from '../lib/route';
 import { ageSeconds } from '../lib/status';
@@ -37,6 +37,7 @@ export function Overview({ live, report, route, now }: { live: Live; report: Rep
         <HealthBadge report={report} /> {report.headline || 'no symptoms'}
       </h1>
       <Basis report={report} now={now} />
+      <FirstDay report={report} now={now} />
       {full.map((f, i) => (
         <FindingCard key={f.id} finding={f} now={now} window={{ minutes }} open={i === 0} />
       ))}
@@ -85,6 +86,17 @@ function Basis({ report, now }: { report: Report; now: number }) {
       {bad > 0 ? <b class="bad">, {bad} failing</b> : null}
       {report.ignored ? ` · ${count(report.ignored, 'group or topic', 'groups and topics')} ignored` : ''}
       {unjudged > 0 ? ` · ${count(unjudged, 'thing')} not judged` : ''}
+    </p>
+  );
+}
+
+// FirstDay says why nobody is told of what stands.
+function FirstDay({ report, now }: { report: Report; now: number }) {
+  const day = report.first_day;
+  if (!day) return null;
+  return (
+    <p class="basis muted">
+      First day, until {moment(day.until, now)} UTC: what stood when watching began ({count(day.standing, 'symptom')}) is listed and not paged.
     </p>
   );
 }
