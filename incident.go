@@ -42,7 +42,7 @@ type Incident struct {
 	ResolvedAt   *time.Time    `json:"resolved_at"`
 	Severity     Severity      `json:"severity"`
 	Standing     bool          `json:"standing,omitempty"` // it stood when watching began and is no worse since: receivers are not told
-	Impact       *Impact       `json:"impact"` // nil while nobody is hurt yet (pre-impact)
+	Impact       *Impact       `json:"impact"`             // nil while nobody is hurt yet (pre-impact)
 	Headline     string        `json:"headline"`
 	Root         Finding       `json:"root"`
 	Consequences []Finding     `json:"consequences"`
@@ -53,7 +53,8 @@ type Incident struct {
 	Owner        string        `json:"owner,omitempty"`  // of the root, else of all that is hurt when that is one
 	Owners       []string      `json:"owners,omitempty"` // of the root and of all that is hurt
 	URL          string        `json:"url,omitempty"`
-	Untold       Untold        `json:"untold,omitempty"` // why receivers were not told; "" when they were, or there are none
+	Feedback     []Feedback    `json:"feedback,omitempty"` // what people said of it, oldest first, where it is asked for by its id
+	Untold       Untold        `json:"untold,omitempty"`   // why receivers were not told; "" when they were, or there are none
 }
 
 // Loses says whether records are lost in it, by its root or by what follows from that, or will be.

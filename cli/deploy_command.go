@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,9 +53,7 @@ Argo CD, Flux and Kubernetes need no command: their webhooks are taken as they a
 			if !at.at.IsZero() {
 				m.At = &at.at
 			}
-			ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
-			defer cancel()
-			return sendMark(ctx, p, server, m)
+			return sendMark(c.Context(), p, server, m)
 		},
 	}
 	fl := c.Flags()
@@ -75,36 +69,12 @@ Argo CD, Flux and Kubernetes need no command: their webhooks are taken as they a
 
 // sendMark posts a mark and says what became of it.
 func sendMark(ctx context.Context, p Process, server string, m deployMark) error {
-	body, err := json.Marshal(m)
+	body, err := tellServer(ctx, server, "/api/v1/deploys", m, http.StatusAccepted)
 	if err != nil {
 		return err
 	}
-	target := url.URL{Scheme: "http", Host: server, Path: "/api/v1/deploys"}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(body))
-	if err != nil {
-		return usage(fmt.Errorf("--server %q: want HOST:PORT", server))
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return blind(fmt.Errorf("tell %s of the deploy: %w; is `streamkeeper up` running there?", server, err))
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	if err != nil {
-		return blind(fmt.Errorf("tell %s of the deploy: %w", server, err))
-	}
-	var answer struct {
-		Error string
-		Taken int
-	}
-	_ = json.Unmarshal(text, &answer) // whatever is not ours shows as its status
-	switch {
-	case res.StatusCode == http.StatusBadRequest && answer.Error != "":
-		return usage(errors.New(answer.Error))
-	case res.StatusCode != http.StatusAccepted:
-		return blind(fmt.Errorf("tell %s of the deploy: HTTP %s %s", server, res.Status, strings.TrimSpace(answer.Error)))
-	case answer.Taken == 0:
+	var answer struct{ Taken int }
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Taken == 0 {
 		return blind(fmt.Errorf("%s had no room for it, try again", server))
 	}
 	_, err = fmt.Fprintln(p.Stdout, "marked")

@@ -133,7 +133,7 @@ func (s *system) show(options *web.Options, rulebook *rules.Catalog) {
 	loop := s.doctor.loop
 	options.Reports, options.Incidents, options.Updates = loop, loop, updates{loop}
 	options.World, options.Events = s.places, s.places
-	options.Actions = silences{s.doctor.history}
+	options.Actions = decisions{s.doctor.history}
 	options.Rules = rulebookView{rulebook}
 	options.Mounts["/prometheus/"] = s.places.series.Handler()
 	options.Mounts["GET /api/v1/recording"] = recordingHandler(s.places, s.config.Diagnose.SLOLag.Duration, s.config.Diagnose.scopes(), loop.Reports)

@@ -123,6 +123,7 @@ var commands = []func(Process) *cobra.Command{
 	rulesCommand,
 	recordCommand,
 	deployCommand,
+	incidentCommand,
 	brokerCommand,
 	versionCommand,
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -37,11 +39,11 @@ func (p *places) Recent(cluster string, kinds []string, since time.Time, limit i
 	return out
 }
 
-// silences keeps silences in the history, where the next tick reads them.
-type silences struct{ history *history.Store }
+// decisions keeps what people decide in the history, where the next tick reads it.
+type decisions struct{ history *history.Store }
 
 // Silences lists those in force.
-func (s silences) Silences(ctx context.Context) ([]web.Silence, error) {
+func (s decisions) Silences(ctx context.Context) ([]web.Silence, error) {
 	all, err := s.history.Entries(ctx, "", time.Now())
 	if err != nil {
 		return nil, err
@@ -60,7 +62,7 @@ func silenceOf(e history.Entry) web.Silence {
 }
 
 // AddSilence keeps one.
-func (s silences) AddSilence(ctx context.Context, w web.Silence) (web.Silence, error) {
+func (s decisions) AddSilence(ctx context.Context, w web.Silence) (web.Silence, error) {
 	entity, err := streamkeeper.ParseEntity(w.Entity)
 	if err != nil {
 		return w, err
@@ -72,8 +74,60 @@ func (s silences) AddSilence(ctx context.Context, w web.Silence) (web.Silence, e
 }
 
 // RemoveSilence ends one.
-func (s silences) RemoveSilence(ctx context.Context, id string) (bool, error) {
+func (s decisions) RemoveSilence(ctx context.Context, id string) (bool, error) {
 	return s.history.RemoveEntry(ctx, id)
+}
+
+// AddFeedback keeps what a person said of an incident, where the next tick reads it.
+func (s decisions) AddFeedback(ctx context.Context, f streamkeeper.Feedback) (streamkeeper.Feedback, error) {
+	seen, err := json.Marshal(f.Seen)
+	if err != nil {
+		return f, err
+	}
+	e, err := s.history.AddEntry(ctx, history.Entry{
+		Kind: history.Feedback, Cluster: f.Cluster, Incident: f.Incident, Entity: f.Entity, Cause: f.Said[0], Causes: f.Said,
+		Was: f.Was, Wrong: f.Wrong, Comment: f.Note, By: f.By, Snapshot: seen,
+	}, time.Now())
+	f.ID, f.At = e.ID, e.At
+	return f, err
+}
+
+// FeedbackOn lists what was said of one incident.
+func (s decisions) FeedbackOn(ctx context.Context, incident string) ([]streamkeeper.Feedback, error) {
+	entries, err := s.history.About(ctx, incident)
+	if err != nil {
+		return nil, err
+	}
+	return feedbackOf(entries)
+}
+
+// Feedback lists the newest of all.
+func (s decisions) Feedback(ctx context.Context, cluster string, limit int) ([]streamkeeper.Feedback, error) {
+	entries, err := s.history.Feedback(ctx, cluster, limit)
+	if err != nil {
+		return nil, err
+	}
+	return feedbackOf(entries)
+}
+
+func feedbackOf(entries []history.Entry) ([]streamkeeper.Feedback, error) {
+	var out []streamkeeper.Feedback
+	for _, e := range entries {
+		if e.Kind != history.Feedback {
+			continue
+		}
+		f := streamkeeper.Feedback{
+			ID: e.ID, Incident: e.Incident, Cluster: e.Cluster, Entity: e.Entity, Said: e.Causes, Was: e.Was, Wrong: e.Wrong,
+			Note: e.Comment, By: e.By, At: e.At,
+		}
+		if len(e.Snapshot) > 0 {
+			if err := json.Unmarshal(e.Snapshot, &f.Seen); err != nil {
+				return nil, fmt.Errorf("what was seen with feedback %s is damaged: %w", e.ID, err)
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 // rulebookView lists the catalog.

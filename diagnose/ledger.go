@@ -86,13 +86,30 @@ func (p *pass) discount(cause string, e streamkeeper.Entity) float64 {
 			odds *= advise.FailedDiscount
 		}
 	}
-	for _, entry := range p.entries {
-		about := entry.Incident == "" || p.mem.Stories.Holds(entry.Incident)
-		if entry.Kind == history.Feedback && entry.Wrong && about && entry.Cause == cause && entry.Entity == e.Key() {
+	for _, entry := range p.feedback() {
+		if entry.Wrong && entry.Entity == e.Key() && (entry.Cause == cause || contains(entry.Causes, cause)) {
 			odds *= wrongDiscount
 		}
 	}
 	return max(odds, .01)
+}
+
+// feedback is what counts of it now: the last word about each open incident, and every word about none.
+func (p *pass) feedback() []Entry {
+	var out []Entry
+	last := map[string]int{} // where an incident's is
+	for _, e := range p.entries {
+		if e.Kind != history.Feedback || e.Incident != "" && !p.mem.Stories.Holds(e.Incident) {
+			continue
+		}
+		if at, again := last[e.Incident]; again && e.Incident != "" {
+			out[at] = e
+			continue
+		}
+		last[e.Incident] = len(out)
+		out = append(out, e)
+	}
+	return out
 }
 
 // Silenced says whether an incident need not be told: a silence for its root entity, its cause or itself

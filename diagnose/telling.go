@@ -150,13 +150,26 @@ func (l *Loop) remember(ctx context.Context, name string, w *watched, now time.T
 	if l.opt.History == nil {
 		return
 	}
-	body, _ := json.Marshal(memo{Budget: w.budget, Shadow: w.memory.Shadow}) // plain data: cannot fail
-	if bytes.Equal(body, w.memo) && now.Sub(w.memoed) < saveEvery {
+	m := memo{Budget: w.budget, Shadow: w.memory.Shadow}
+	news := m.fingerprint()
+	if bytes.Equal(news, w.memo) && now.Sub(w.memoed) < saveEvery {
 		return
 	}
+	body, _ := json.Marshal(m) // plain data: cannot fail
 	if err := l.opt.History.SaveMemo(ctx, name, body, now); err != nil {
 		l.log.Error("remembering a cluster; it is tried again", "cluster", name, "error", err)
 		return
 	}
-	w.memo, w.memoed = body, now
+	w.memo, w.memoed = news, now
+}
+
+// fingerprint is what makes a memo worth writing at once: that something still stands is no news.
+func (m memo) fingerprint() []byte {
+	still := make(map[string]time.Time, len(m.Shadow.Standing))
+	for key := range m.Shadow.Standing {
+		still[key] = time.Time{}
+	}
+	m.Shadow.Standing = still
+	body, _ := json.Marshal(m) // plain data: cannot fail
+	return body
 }

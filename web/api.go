@@ -23,6 +23,8 @@ func (s *Server) apiRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/reports", s.reports)
 	mux.HandleFunc("GET /api/v1/incidents", s.incidents)
 	mux.HandleFunc("GET /api/v1/incidents/{id}", s.incident)
+	mux.HandleFunc("POST /api/v1/incidents/{id}/feedback", s.addFeedback)
+	mux.HandleFunc("GET /api/v1/feedback", s.feedback)
 	mux.HandleFunc("GET /api/v1/recommendations", s.recommendations)
 	mux.HandleFunc("GET /api/v1/entities", s.entities)
 	mux.HandleFunc("GET /api/v1/topology", s.topology)
@@ -108,6 +110,12 @@ func (s *Server) incident(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		fail(w, http.StatusNotFound, fmt.Sprintf("no incident %q", r.PathValue("id")))
 	default:
+		if s.o.Actions != nil {
+			if found.Feedback, err = s.o.Actions.FeedbackOn(r.Context(), found.ID); err != nil {
+				s.broken(w, "read feedback", err)
+				return
+			}
+		}
 		answer(w, found)
 	}
 }

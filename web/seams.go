@@ -53,6 +53,12 @@ type Actions interface {
 	Silences(ctx context.Context) ([]Silence, error)
 	AddSilence(ctx context.Context, s Silence) (Silence, error)
 	RemoveSilence(ctx context.Context, id string) (found bool, err error)
+	// AddFeedback keeps what a person said of an incident, with Seen, and returns it with its id and time.
+	AddFeedback(ctx context.Context, f streamkeeper.Feedback) (streamkeeper.Feedback, error)
+	// FeedbackOn lists what was said of one incident, oldest first, without Seen.
+	FeedbackOn(ctx context.Context, incident string) ([]streamkeeper.Feedback, error)
+	// Feedback lists the newest, oldest first, with Seen; cluster filters when not empty.
+	Feedback(ctx context.Context, cluster string, limit int) ([]streamkeeper.Feedback, error)
 }
 
 // Rule is one rule of the catalog, as the API and the rules page show it.

@@ -22,7 +22,10 @@ type fakeReports []streamkeeper.Report
 
 func (f fakeReports) Reports() []streamkeeper.Report { return f }
 
-type fakeActions struct{ all []Silence }
+type fakeActions struct {
+	all      []Silence
+	feedback []streamkeeper.Feedback
+}
 
 func (f *fakeActions) Silences(context.Context) ([]Silence, error) { return f.all, nil }
 func (f *fakeActions) AddSilence(_ context.Context, s Silence) (Silence, error) {
@@ -35,6 +38,20 @@ func (f *fakeActions) RemoveSilence(_ context.Context, id string) (bool, error) 
 	found := len(f.all) > 0 && f.all[0].ID == id
 	f.all = nil
 	return found, nil
+}
+
+func (f *fakeActions) AddFeedback(_ context.Context, fb streamkeeper.Feedback) (streamkeeper.Feedback, error) {
+	fb.ID, fb.At = "f", noon
+	f.feedback = append(f.feedback, fb)
+	return fb, nil
+}
+
+func (f *fakeActions) FeedbackOn(context.Context, string) ([]streamkeeper.Feedback, error) {
+	return f.feedback, nil
+}
+
+func (f *fakeActions) Feedback(context.Context, string, int) ([]streamkeeper.Feedback, error) {
+	return f.feedback, nil
 }
 
 type fakeUpdates chan struct{}

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	entsql "entgo.io/ent/dialect/sql"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/streamkeeper-io/streamkeeper/diagnose/history/ent"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/history/ent/entry"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/history/ent/predicate"
 )
@@ -38,12 +40,15 @@ type Entry struct {
 	Until    time.Time     `json:"until"` // when it ceases to count
 	By       string        `json:"by,omitempty"`
 	Comment  string        `json:"comment,omitempty"`
-	Wrong    bool          `json:"wrong,omitempty"`   // Feedback: Cause was not it
+	Causes   []string      `json:"causes,omitempty"`  // Feedback: of an answer set, Cause among them
+	Wrong    bool          `json:"wrong,omitempty"`   // Feedback: Cause was not it, nor any of Causes
 	Was      string        `json:"was,omitempty"`     // Feedback: what it was
 	Clears   string        `json:"clears,omitempty"`  // Taken: the symptom that should clear
 	Within   time.Duration `json:"within,omitempty"`  // Taken: how soon
 	Of       string        `json:"of,omitempty"`      // Outcome: the entry it is the outcome of
 	Outcome  string        `json:"outcome,omitempty"` // Outcome: worked, failed or unclear
+	// Snapshot is, with Feedback, the incident as it was; JSON. It is large: only Feedback lists it.
+	Snapshot []byte `json:"-"`
 }
 
 // How long entries count that do not say so themselves.
@@ -81,7 +86,7 @@ func (s *Store) AddEntry(ctx context.Context, e Entry, now time.Time) (Entry, er
 	body, err := json.Marshal(e)
 	if err == nil {
 		err = s.client.Entry.Create().SetID(e.ID).SetKind(string(e.Kind)).SetCluster(e.Cluster).SetIncident(e.Incident).
-			SetEntity(e.Entity).SetCause(e.Cause).SetAt(e.At).SetUntil(e.Until).SetBody(body).Exec(ctx)
+			SetEntity(e.Entity).SetCause(e.Cause).SetAt(e.At).SetUntil(e.Until).SetBody(body).SetSnapshot(e.Snapshot).Exec(ctx)
 	}
 	if err != nil {
 		return e, fmt.Errorf("adding %s: %w", e.Kind, err)
@@ -120,23 +125,46 @@ func (s *Store) About(ctx context.Context, incidentID string) ([]Entry, error) {
 func (s *Store) list(ctx context.Context, where ...predicate.Entry) ([]Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	rows, err := s.client.Entry.Query().Where(where...).Order(entry.ByAt(), entry.ByID()).Limit(entriesLimit).All(ctx)
+	rows, err := s.client.Entry.Query().Where(where...).Order(entry.ByAt(), entry.ByID()).Limit(entriesLimit).
+		Select(entry.FieldBody).All(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing entries: %w", err)
 	}
+	return decodeEntries(rows)
+}
+
+func decodeEntries(rows []*ent.Entry) ([]Entry, error) {
 	out := make([]Entry, 0, len(rows))
 	for _, row := range rows {
 		var e Entry
 		if err := json.Unmarshal(row.Body, &e); err != nil {
 			return nil, fmt.Errorf("listing entries: %s in the database is damaged: %w", row.ID, err)
 		}
+		e.Snapshot = row.Snapshot
 		out = append(out, e)
 	}
 	return out, nil
 }
 
+// Feedback lists the newest feedback with its snapshots, oldest first. An empty cluster asks for all.
+func (s *Store) Feedback(ctx context.Context, cluster string, limit int) ([]Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	where := []predicate.Entry{entry.Kind(string(Feedback))}
+	if cluster != "" {
+		where = append(where, entry.Cluster(cluster))
+	}
+	rows, err := s.client.Entry.Query().Where(where...).Order(entry.ByAt(desc), entry.ByID(desc)).Limit(limit).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing feedback: %w", err)
+	}
+	slices.Reverse(rows)
+	return decodeEntries(rows)
+}
+
+// pruneEntries keeps feedback: it is what the diagnosis is measured by, and there is little of it.
 func (s *Store) pruneEntries(ctx context.Context, before time.Time) (int, error) {
-	return s.client.Entry.Delete().Where(entry.UntilLT(before.UTC())).Exec(ctx)
+	return s.client.Entry.Delete().Where(entry.UntilLT(before.UTC()), entry.KindNEQ(string(Feedback))).Exec(ctx)
 }
 
 // desc orders the newest first.

@@ -109,7 +109,7 @@ func redact(rawURL string) string {
 }
 
 // Prune forgets resolved incidents that ended before the given time, and entries that ceased to count
-// before it. It returns how many of both.
+// before it, but for feedback. It returns how many of both.
 func (s *Store) Prune(ctx context.Context, before time.Time) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()

@@ -147,8 +147,8 @@ func TestEntries(t *testing.T) {
 	if _, err := s.AddEntry(ctx, Entry{Kind: "wish"}, noon); !errors.Is(err, ErrKind) {
 		t.Errorf("an unknown kind: %v", err)
 	}
-	if n, err := s.Prune(ctx, noon.Add(365*24*time.Hour)); err != nil || n != 2 {
-		t.Errorf("pruned %d (%v), want 2", n, err)
+	if n, err := s.Prune(ctx, noon.Add(365*24*time.Hour)); err != nil || n != 1 {
+		t.Errorf("pruned %d (%v), want the silence and not the feedback", n, err)
 	}
 }
 
@@ -195,5 +195,30 @@ func TestMemo(t *testing.T) {
 	}
 	if body, _, err := s.Memo(t.Context(), "other"); body != nil || err != nil {
 		t.Errorf("of another cluster: %q %v", body, err)
+	}
+}
+
+func TestFeedback(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	for i := range 3 {
+		e := Entry{
+			Kind: Feedback, Cluster: []string{"a", "b"}[i%2], Incident: fmt.Sprintf("I%d", i), Cause: "slow", Causes: []string{"slow", "stuck"},
+			Was: "poison", Wrong: true, Snapshot: []byte(fmt.Sprintf(`{"id":"I%d"}`, i)),
+		}
+		if _, err := s.AddEntry(ctx, e, noon.Add(time.Duration(i)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := s.Feedback(ctx, "a", 10)
+	if err != nil || len(got) != 2 || got[0].Incident != "I0" || string(got[1].Snapshot) != `{"id":"I2"}` || got[0].Was != "poison" {
+		t.Errorf("%+v %v", got, err)
+	}
+	if got, _ := s.Feedback(ctx, "", 1); len(got) != 1 || got[0].Incident != "I2" {
+		t.Errorf("the newest one: %+v", got)
+	}
+	about, err := s.About(ctx, "I1")
+	if err != nil || len(about) != 1 || about[0].Snapshot != nil || !about[0].Wrong || len(about[0].Causes) != 2 {
+		t.Errorf("about I1: %+v %v; want it without the snapshot, which each tick would read", about, err)
 	}
 }

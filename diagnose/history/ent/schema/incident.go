@@ -71,6 +71,7 @@ func (Entry) Fields() []ent.Field {
 		field.Time("at"),
 		field.Time("until").Default(time.Now), // when it ends to count
 		field.Bytes("body"),
+		field.Bytes("snapshot").Optional(), // of feedback: the incident as it was, JSON
 	}
 }
 

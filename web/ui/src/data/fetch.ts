@@ -3,7 +3,16 @@ import { setClock } from './clock';
 
 // api reads one JSON resource; an error carries the server's own words.
 export async function api<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const response = await fetch(path, signal ? { signal } : {});
+  return answer<T>(path, await fetch(path, signal ? { signal } : {}));
+}
+
+// post sends one JSON body and reads the answer.
+export async function post<T>(path: string, body: unknown): Promise<T> {
+  const response = await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+  return answer<T>(path, response);
+}
+
+async function answer<T>(path: string, response: Response): Promise<T> {
   setClock(response);
   if (!response.ok) {
     const body = (await response.json().catch(() => ({}))) as { error?: string };

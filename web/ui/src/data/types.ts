@@ -128,6 +128,17 @@ export interface Incident {
   owners?: string[];
   standing?: boolean;
   untold?: 'budget' | 'standing' | 'silence';
+  feedback?: Feedback[];
+}
+
+export interface Feedback {
+  id: string;
+  said: string[];
+  was: string;
+  wrong: boolean;
+  note?: string;
+  by?: string;
+  at: string;
 }
 
 export interface Group {

@@ -1,4 +1,5 @@
 import { Changes } from '../components/Changes';
+import { FeedbackCard } from '../components/Feedback';
 import { FindingCard } from '../components/Finding';
 import { useApi } from '../data/fetch';
 import type { Incident } from '../data/types';
@@ -86,6 +87,7 @@ export function IncidentPage({ id, now }: { id: string; now: number }) {
         <FindingCard key={f.id} finding={f} {...card} open={false} />
       ))}
       <Changes changes={i.changes} now={now} />
+      <FeedbackCard incident={i} now={now} />
     </>
   );
 }
