@@ -29,7 +29,7 @@ type diagnoseFlags struct {
 	prometheus                                    prometheusFlags
 	recording, record                             string
 	window                                        time.Duration
-	watch                                         bool
+	watch, redact                                 bool
 	at, since                                     pastMoment
 	rules                                         []string
 }
@@ -61,6 +61,7 @@ finding explains counts like a finding: a critical one at once, others when they
 	fl.StringSliceVar(&f.brokers, "brokers", nil, "observe this cluster directly (HOST:PORT, repeatable)")
 	fl.DurationVar(&f.window, "for", 30*time.Second, "how long to observe with --brokers")
 	fl.StringVar(&f.record, "record", "", "with --brokers, keep what was seen for --recording (FILE)")
+	fl.BoolVar(&f.redact, "redact", false, "with --record, replace the names of hosts, clients, topics and groups by pseudonyms")
 	fl.BoolVar(&f.security.TLS.Enabled, "tls", false, "encrypt, with --brokers")
 	fl.StringVar(&f.prometheus.url, "prometheus", "", "diagnose from what exporters told this Prometheus (URL, before /api/v1)")
 	fl.StringVar(&f.prometheus.clusterLabel, "cluster-label", "", "the label that names Kafka clusters, with --prometheus (the first known one)")
@@ -102,6 +103,9 @@ func (f diagnoseFlags) check() error {
 	var wrong error
 	if len(f.brokers) == 0 && f.record != "" {
 		wrong = errors.Join(wrong, errors.New("--record is for --brokers; `streamkeeper record` saves what a server saw"))
+	}
+	if f.record == "" && f.redact {
+		wrong = errors.Join(wrong, errors.New("--redact is for --record"))
 	}
 	if f.prometheus.url != "" {
 		return wrong

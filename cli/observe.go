@@ -69,7 +69,7 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 		return nil, blind(fmt.Errorf("observing %v for %s: %w", f.brokers, f.window, err))
 	}
 	if f.record != "" {
-		if err := saveObserved(ctx, places, report, began, f.record); err != nil {
+		if err := saveObserved(ctx, places, report, began, f); err != nil {
 			return nil, blind(err)
 		}
 	}
@@ -91,14 +91,19 @@ func seenEnough(r streamkeeper.Report, sources []streamkeeper.Source) error {
 }
 
 // saveObserved keeps what led to a report, for `diagnose --recording`.
-func saveObserved(ctx context.Context, p *places, last streamkeeper.Report, since time.Time, path string) error {
+func saveObserved(ctx context.Context, p *places, last streamkeeper.Report, since time.Time, f diagnoseFlags) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	r, err := p.record(ctx, last, since, p.now(), diagnose.DefaultSLOLag, nil)
 	if err != nil {
 		return fmt.Errorf("record what was seen: %w", err)
 	}
-	return writeRecording(path, r)
+	if f.redact {
+		if r, err = r.redact(); err != nil {
+			return err
+		}
+	}
+	return writeRecording(f.record, r)
 }
 
 // tickUntil ticks until the context ends and returns the newest report.

@@ -49,8 +49,8 @@ func (c Criticality) Move(s streamkeeper.Severity) streamkeeper.Severity {
 	return severities[min(max(at, 0), len(severities)-1)]
 }
 
-// names says whether the scope speaks of an entity.
-func (s *Scope) names(e streamkeeper.Entity) bool {
+// Names says whether the scope speaks of an entity.
+func (s Scope) Names(e streamkeeper.Entity) bool {
 	if s.Cluster != "" && !glob(s.Cluster, e.Cluster) {
 		return false
 	}
@@ -88,7 +88,7 @@ func (p *pass) scopeOf(e streamkeeper.Entity) Scope {
 		return s
 	}
 	var of Scope
-	if at := slices.IndexFunc(p.Config.Scopes, func(s Scope) bool { return s.names(e) }); at >= 0 {
+	if at := slices.IndexFunc(p.Config.Scopes, func(s Scope) bool { return s.Names(e) }); at >= 0 {
 		of = p.Config.Scopes[at]
 	}
 	if e.Kind == streamkeeper.KindClient {

@@ -32,7 +32,7 @@ func TestScopeNames(t *testing.T) {
 		{"a whole cluster has its brokers", Scope{Cluster: "prod-eu"}, of(streamkeeper.KindBroker, "1"), true},
 		{"no glob matches nothing", Scope{Groups: "[a"}, of(streamkeeper.KindGroup, "a"), false},
 	} {
-		if got := c.scope.names(c.e); got != c.want {
+		if got := c.scope.Names(c.e); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose"
+)
+
+// secretWords are in every name of secretRecording.
+var secretWords = []string{"acme", "ivan", "10.9.8.7", "prod-eu", "rack-x"}
+
+// secretRecording is a minute of a group that nobody reads for any more, as collectors/kafka tells it.
+func secretRecording() recording {
+	from := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	to := from.Add(5 * time.Minute)
+	r := recording{
+		meta: recordingMeta{
+			Schema: recordingSchema, Cluster: "prod-eu", From: from, To: to, TickSeconds: 5, SLOLag: 60,
+			Scopes: []diagnose.Scope{{Groups: "acme-*", Owner: "ivan"}, {Cluster: "prod-*", SLOLag: time.Minute}},
+		},
+		story: "Cluster prod-eu from 12:00 to 12:05.\n", want: "acme", truth: []byte(`{"entity":"acme"}`),
+		inventories: []streamkeeper.Inventory{{
+			Cluster: streamkeeper.ClusterInfo{Name: "prod-eu", ID: "acme-id", Kind: "kafka"}, Source: "kafka", At: from,
+			Brokers: []streamkeeper.BrokerInfo{{ID: 1, Address: "kafka-1.acme.example:9092", Rack: "rack-x"}},
+			Topics:  []streamkeeper.TopicInfo{{Name: "acme.orders", Partitions: 1, Leaders: []int32{1}}, {Name: "__consumer_offsets", Partitions: 50}},
+			Groups: []streamkeeper.GroupInfo{{
+				Name: "acme-billing", State: "Empty", Protocol: "classic", Topics: []string{"acme.orders"}, Assignor: "acme.Assignor",
+				Members: []streamkeeper.MemberInfo{{
+					Key: "ivan@10.9.8.7", MemberID: "ivan-1234", ClientID: "ivan", Host: "10.9.8.7",
+					Assigned: []streamkeeper.TopicPartitionSet{{Topic: "acme.orders", Partitions: []int32{0}}},
+				}},
+			}},
+			Stores: []streamkeeper.StoreInfo{{Name: "acme-bucket", URL: "s3://acme-bucket"}},
+		}},
+		rounds: []round{{At: from.Add(10 * time.Second), Watermark: streamkeeper.Watermark{Source: "kafka", Cluster: "prod-eu", Through: to, Heartbeat: to}, Events: []streamkeeper.Event{
+			{
+				At: from.Add(5 * time.Second), Kind: "member_gone", Source: "kafka", Text: "ivan left acme-billing",
+				Entity: streamkeeper.Entity{Kind: streamkeeper.KindGroup, Name: "acme-billing", Cluster: "prod-eu"},
+				Attrs: map[string]any{
+					"group": "acme-billing", "member": "ivan@10.9.8.7", "client_id": "ivan", "host": "10.9.8.7", "reason": "ivan pulled the plug",
+					"from": "acme.orders", "to": "3", "entity": "topic/acme.orders@prod-eu", "generation": 3.0, "code": "NONE", "novelty": "acme",
+				},
+			},
+			{
+				At: from.Add(6 * time.Second), Kind: "offset_rewound", Source: "kafka",
+				Entity: streamkeeper.Entity{Kind: streamkeeper.KindPartition, Name: "acme.orders-0", Cluster: "prod-eu"}, Attrs: map[string]any{"reason": "session expired"},
+			},
+		}}},
+	}
+	var b strings.Builder
+	b.WriteString("# streamkeeper.series/v1\nacme_orders_total{team=\"ivan\"} @1000=1\n")
+	series := func(name string, value func(step int) float64) {
+		at := from.UnixMilli()
+		fmt.Fprintf(&b, "%s @%d=%g", name, at, value(0))
+		for step := 1; step <= 60; step++ {
+			if step%20 == 0 {
+				fmt.Fprintf(&b, "\n%s @%d=%g", name, at+int64(step)*5000, value(step))
+				continue
+			}
+			fmt.Fprintf(&b, " +5000=%g", value(step))
+		}
+		b.WriteByte('\n')
+	}
+	flat := func(v float64) func(int) float64 { return func(int) float64 { return v } }
+	grows := func(from, each float64) func(int) float64 {
+		return func(step int) float64 { return from + each*float64(step) }
+	}
+	group := `{cluster="prod-eu", group="acme-billing"}`
+	series(`streamkeeper_cluster_brokers{cluster="prod-eu"}`, flat(1))
+	series(`streamkeeper_cluster_watched_seconds{cluster="prod-eu"}`, grows(3600, 5))
+	series("streamkeeper_group_watched_seconds"+group, grows(3600, 5))
+	series("streamkeeper_group_members"+group, flat(0))
+	series("streamkeeper_group_stable"+group, flat(0))
+	series("streamkeeper_group_lag_messages"+group, grows(1000, 50))
+	series("streamkeeper_group_lag_seconds"+group, grows(60, 5))
+	series("streamkeeper_group_empty_seconds"+group, grows(60, 5))
+	series("streamkeeper_group_members_seen_seconds"+group, grows(60, 5))
+	series("streamkeeper_group_commit_age_seconds"+group, grows(60, 5))
+	series("streamkeeper_group_committed_total"+group, flat(5000))
+	series("streamkeeper_group_produced_total"+group, grows(6000, 50))
+	series("streamkeeper_group_commits_without_members"+group, flat(0))
+	series(`streamkeeper_broker_up{broker="1", cluster="prod-eu", instance="kafka-1.acme.example:7071"}`, flat(1))
+	series(`streamkeeper_broker_group_members{broker="1", cluster="prod-eu", group="acme-billing", instance="kafka-1.acme.example:7071", odd="ivan \"} @1\n"}`, flat(0))
+	r.signals = []byte(b.String())
+	return r
+}
+
+func TestRedact_LeavesNoName(t *testing.T) {
+	whole := secretRecording()
+	r, err := whole.redact()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "r.txtar.gz")
+	if err := writeRecording(path, r); err != nil {
+		t.Fatal(err)
+	}
+	back, err := readRecording(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("%+v\n%s%s%s", back, back.signals, back.truth, back.want)
+	for _, word := range secretWords {
+		if at := strings.Index(text, word); at >= 0 {
+			t.Errorf("%q is still there: …%s…", word, text[max(0, at-80):min(len(text), at+80)])
+		}
+	}
+	if d := cmp.Diff(secretRecording(), whole, cmp.AllowUnexported(recording{}, recordingMeta{})); d != "" {
+		t.Errorf("the recording itself was changed: %s", d)
+	}
+	for _, want := range []string{"__consumer_offsets", "session expired", "kafka", `code:NONE`, "9092", "generation:3"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is no name, and is gone", want)
+		}
+	}
+	g, e := back.inventories[0].Groups[0], back.rounds[0].Events[0]
+	if e.Entity.Name != g.Name || e.Attrs["group"] != g.Name || e.Attrs["member"] != g.Members[0].Key || e.Attrs["host"] != g.Members[0].Host ||
+		back.rounds[0].Events[1].Entity.Name != g.Topics[0]+"-0" || !strings.Contains(string(back.signals), `group="`+g.Name+`"`) {
+		t.Errorf("one name has several pseudonyms: %+v, %+v", g, back.rounds[0].Events)
+	}
+	if s := back.meta.Scopes; len(s) != 4 || s[0].Groups != g.Name || s[0].Owner != "owner-1" || s[1].Topics != g.Topics[0] || s[3].SLOLag != time.Minute || s[3].Cluster != "" {
+		t.Errorf("scopes %+v", s)
+	}
+}
+
+// Pseudonyms sort as the names do.
+func TestRedact_KeepsTheOrder(t *testing.T) {
+	d := redactor{}
+	names := []string{"a", "a-b", "b", "c", "d", "e", "f", "g", "h", "i", "j", "z"}
+	for _, n := range names {
+		d.name("group", n)
+	}
+	d.christen()
+	last := ""
+	for _, n := range names {
+		p := d.name("group", n)
+		if p <= last {
+			t.Errorf("%s is %s, after %s", n, p, last)
+		}
+		last = p
+	}
+}
+
+func TestRedact_RefusesWhatItCannotRead(t *testing.T) {
+	r := recording{signals: []byte("streamkeeper_x{group=acme} @1=1\n")}
+	if _, err := r.redact(); err == nil {
+		t.Error("a line that was not understood was passed on")
+	}
+}
+
+// The answer is the same one, about other names.
+func TestRedact_ReplaysToTheSameAnswer(t *testing.T) {
+	rulebook, err := loadCatalog(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := secretRecording()
+	secret, err := named.redact()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := func(r recording) streamkeeper.Report {
+		report, err := r.replay(context.Background(), rulebook, time.Time{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	want, got := answer(named), answer(secret)
+	if len(want.Findings) == 0 || len(want.Findings) != len(got.Findings) {
+		t.Fatalf("%d findings, %d of the redacted one; not judged %v", len(want.Findings), len(got.Findings), want.NotJudged)
+	}
+	for i, f := range want.Findings {
+		g := got.Findings[i]
+		if g.Cause != f.Cause || g.Confidence != f.Confidence || g.Verdict != f.Verdict || g.Severity != f.Severity || g.Entity == f.Entity || len(g.Evidence) != len(f.Evidence) {
+			t.Errorf("%s on %s %.4f, redacted %s on %s %.4f", f.Cause, f.Entity, f.Confidence, g.Cause, g.Entity, g.Confidence)
+		}
+	}
+	if got.Findings[0].Entity.Name != "group-1" || got.Findings[0].Owner != "owner-1" {
+		t.Errorf("%s, owner %q", got.Findings[0].Entity, got.Findings[0].Owner)
+	}
+}
+
+func FuzzRedactSeries(f *testing.F) {
+	f.Add(`m{a="b", c="d"}`)
+	f.Add(`m{a="\"} @1"}`)
+	f.Add(`m`)
+	f.Fuzz(func(t *testing.T, series string) {
+		d := redactor{}
+		_, _ = d.series(series)
+		d.christen()
+		if out, err := d.series(series); err == nil {
+			if _, err := d.series(out); err != nil {
+				t.Errorf("%q became %q, which cannot be read", series, out)
+			}
+		}
+	})
+}
