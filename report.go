@@ -43,7 +43,7 @@ type Report struct {
 	NotJudged       []NotJudged      `json:"not_judged"`
 	Sources         []Source         `json:"sources"`
 	Recommendations []Recommendation `json:"recommendations"`
-	Changes         []Change         `json:"changes"` // of the last half hour: risky ones first, then the newest
+	Changes         []Change         `json:"changes"`           // of the last half hour: risky ones first, then the newest
 	Ignored         int              `json:"ignored,omitempty"` // groups and topics that scopes keep out
 	FirstDay        *FirstDay        `json:"first_day,omitempty"`
 }
