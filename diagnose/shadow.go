@@ -121,21 +121,29 @@ func (p *pass) stands(o *streamkeeper.Observation) bool {
 	return stands
 }
 
-// standing says whether a finding stood when watching began: all that it explains did, or, when it explains nothing, what
-// shows it is as old as that.
+// standing says whether a finding stood when watching began: all that it explains did, but for what is only a note (one member
+// of a group that stands in trouble is lost); or, when it explains nothing, what shows it is as old as that.
 func (m *model) standing(f *infer.Finding) bool {
 	if !m.p.shadowed() {
 		return false
 	}
-	explains := false
+	stands, notes := false, false
 	for _, r := range f.Explains {
-		if o := m.seen[r]; o != nil && o.State == streamkeeper.Present {
-			if explains = true; !m.p.stands(o) {
-				return false
-			}
+		o := m.seen[r]
+		if o == nil || o.State != streamkeeper.Present {
+			continue
+		}
+		n, _ := m.p.Catalog.Node(o.Node)
+		switch {
+		case m.p.stands(o):
+			stands = true
+		case m.p.loudness(n, o).Rank() >= streamkeeper.SeverityWarning.Rank():
+			return false
+		default:
+			notes = true
 		}
 	}
-	return explains || !m.since(f).After(m.p.next.Shadow.Since.Add(m.p.slack()))
+	return stands || !notes && !m.since(f).After(m.p.next.Shadow.Since.Add(m.p.slack()))
 }
 
 // firstDay is what the report says of the shadow, nil when there is none.

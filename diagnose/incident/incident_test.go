@@ -384,3 +384,57 @@ func TestLessSureForAWhileIsNoNews(t *testing.T) {
 		f.quiet(in, 1)
 	}
 }
+
+// What stood when watching began is told of when it becomes worse, when something begins beside it, or when records are lost.
+func TestStanding(t *testing.T) {
+	stands := func(y Symptom) Symptom { y.Standing = true; return y }
+	loud := func(y Symptom) Symptom { y.Severity = streamkeeper.SeverityCritical; return y }
+	begun := late(orders)
+	begun.ID = "rebalance_rate_high"
+	note := begun
+	note.ID, note.Severity = "member_loss", streamkeeper.SeverityInfo
+	ahead := stands(loud(late(orders)))
+	ahead.ID, ahead.Breach = "loss_ahead", streamkeeper.BreachLoss
+	c := finding("slow", orders, .95)
+	c.Finding.Standing = true
+	begins := finding("crash", orders, .97)
+	calm := Input{Candidates: []Candidate{c}, Symptoms: []Symptom{stands(late(orders))}, Shadowed: true}
+	with := func(f func(in *Input)) Input {
+		in := calm
+		f(&in)
+		return in
+	}
+	for _, test := range []struct {
+		name string
+		in   Input
+		want bool // it still stands
+	}{
+		{"nothing new", calm, true},
+		{"a note", with(func(in *Input) { in.Symptoms = []Symptom{stands(late(orders)), note} }), true},
+		{"louder in the first minutes", with(func(in *Input) { in.Symptoms, in.Settling = []Symptom{stands(loud(late(orders)))}, true }), true},
+		{"louder later", with(func(in *Input) { in.Symptoms = []Symptom{stands(loud(late(orders)))} }), false},
+		{"something begins", with(func(in *Input) { in.Symptoms = []Symptom{stands(late(orders)), begun} }), false},
+		{"another root", with(func(in *Input) { in.Candidates = []Candidate{begins} }), false},
+		{"records are lost", with(func(in *Input) { in.Symptoms, in.Settling = []Symptom{ahead}, true }), false},
+		{"the day is over", with(func(in *Input) { in.Shadowed = false }), false},
+	} {
+		f := play(t)
+		opened, _ := f.until(calm, 8)
+		if !opened.Standing {
+			t.Fatalf("%s: it opened as news", test.name)
+		}
+		told := false
+		for range 16 { // as long as another root takes
+			for _, i := range f.tick(test.in).Changed {
+				told = told || !i.Standing && i.State != streamkeeper.IncidentResolved
+			}
+		}
+		open := f.mem.Open
+		if len(open) == 0 || open[0].Incident.Standing != test.want {
+			t.Errorf("%s: open %+v, want standing %v", test.name, open, test.want)
+		}
+		if want := !test.want && test.in.Shadowed; told != want {
+			t.Errorf("%s: told %v, want %v", test.name, told, want)
+		}
+	}
+}
