@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,8 +42,7 @@ type doctor struct {
 	logs        *logs      // nil: none are taken
 	telemetry   *telemetry // nil: none is taken
 	deploys     *deploys.Receiver
-	// listeners are the collectors that wait to be told.
-	listeners []listener
+	watching    watching
 }
 
 // listener is a collector that others push to.
@@ -89,8 +86,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	}
 	s.doctor.deploys = deploys.NewReceiver(s.places.world, time.Now)
 	options.Deploys = s.doctor.deploys
-	intervals, err := s.addCollectors(registry)
-	if err != nil {
+	if err := s.addCollectors(registry); err != nil {
 		return err
 	}
 	historyURL := s.config.History.URL
@@ -102,7 +98,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	}
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: s.places.series, World: s.places.world, Events: s.places.events,
-		Ledger: s.doctor.history, Sources: s.doctor.told(s.scheduler.SourcesOf),
+		Ledger: s.doctor.history, Sources: s.doctor.watching.told(s.scheduler.SourcesOf),
 		Config: diagnose.Config{
 			Interval: s.config.Diagnose.Tick.Duration, SLOLag: s.config.Diagnose.SLOLag.Duration, URL: "http://" + address,
 			Scopes: s.config.Diagnose.scopes(),
@@ -119,9 +115,8 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	s.doctor.loop = diagnose.NewLoop(diagnose.LoopOptions{
 		Tick: tick, History: s.doctor.history, Logger: s.log, Publisher: publisher,
 		Budget: s.config.Notify.Budget, RollupEvery: s.config.Notify.RollupEvery.Duration,
-		Clusters: func() []string { return slices.Sorted(maps.Keys(intervals)) },
-		Interval: func(cluster string) time.Duration { return intervals[cluster] },
-		Shadow:   s.config.shadowOf,
+		Clusters: s.doctor.watching.names, Interval: s.doctor.watching.interval,
+		Shadow: s.config.shadowOf,
 	})
 	registry.MustRegister(s.doctor.loop)
 	s.show(options, rulebook)
@@ -145,12 +140,10 @@ func (s *system) show(options *web.Options, rulebook *rules.Catalog) {
 	}
 }
 
-// addCollectors schedules the sources of every cluster and returns each cluster's interval.
-func (s *system) addCollectors(registry *prometheus.Registry) (map[string]time.Duration, error) {
-	intervals := map[string]time.Duration{}
+// addCollectors schedules the sources of every cluster.
+func (s *system) addCollectors(registry *prometheus.Registry) error {
 	if s.node != nil {
 		name, every := s.config.Broker.Name, s.config.Diagnose.Tick.Duration
-		intervals[name] = every
 		client := &http.Client{Transport: inProcess{s.node.metrics}}
 		ring := &http.Client{Transport: inProcess{s.node.telemetry.Events()}}
 		cl := ClusterConfig{
@@ -159,10 +152,10 @@ func (s *system) addCollectors(registry *prometheus.Registry) (map[string]time.D
 			Probe: s.config.Broker.Probe,
 		}
 		if err := s.addCluster(cl, every, client, ring, s.node.fresh); err != nil {
-			return nil, err
+			return err
 		}
 		if err := s.addProbe(cl, registry); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, cl := range s.config.Clusters {
@@ -176,15 +169,14 @@ func (s *system) addCollectors(registry *prometheus.Registry) (map[string]time.D
 		default:
 			every = foreignInterval
 		}
-		intervals[cl.Name] = every
 		if err := s.addCluster(cl, every, nil, nil, false); err != nil {
-			return nil, err
+			return err
 		}
 		if err := s.addProbe(cl, registry); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return intervals, nil
+	return nil
 }
 
 // addCluster schedules one cluster's sources. Nil clients use the network; fresh says that the cluster began
@@ -215,6 +207,12 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	if cl.Events != "" {
 		s.scheduler.Add(events.NewRing(events.RingOptions{Cluster: cl.Name, Source: "broker", URL: cl.Events, Client: ringing}), every, cl.Name)
 	}
+	s.watch(cl, every)
+	return nil
+}
+
+// watch has a cluster diagnosed, and schedules the collectors that others push to.
+func (s *system) watch(cl ClusterConfig, every time.Duration) {
 	listeners := []listener{s.doctor.deploys.Source(cl.Name)}
 	if source := s.doctor.logs.source(cl); source != nil {
 		listeners = append(listeners, source)
@@ -225,24 +223,7 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 	for _, l := range listeners {
 		s.scheduler.Add(l, every, cl.Name)
 	}
-	s.doctor.listeners = append(s.doctor.listeners, listeners...)
-	return nil
-}
-
-// told marks the sources that only listen, and leaves them out while nobody speaks to them: what is not used is not in
-// trouble.
-func (d *doctor) told(of func(cluster string) []streamkeeper.Source) func(cluster string) []streamkeeper.Source {
-	return func(cluster string) []streamkeeper.Source {
-		heard := map[string]bool{}
-		for _, l := range d.listeners {
-			heard[l.Kind()] = heard[l.Kind()] || l.Heard()
-		}
-		all := slices.DeleteFunc(of(cluster), func(s streamkeeper.Source) bool { spoken, listens := heard[s.Kind]; return listens && !spoken })
-		for i := range all {
-			_, all[i].Listens = heard[all[i].Kind]
-		}
-		return all
-	}
+	s.doctor.watching.add(cl.Name, watchedCluster{every: every, listeners: listeners})
 }
 
 // run ticks until ctx ends, and tells until the last word is out.

@@ -55,6 +55,7 @@ func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 		c.readDisks(ctx, s)
 		c.readQuorum(ctx, s)
 	}
+	c.denials.forget(now)
 	c.cache.rounds++
 	return s
 }

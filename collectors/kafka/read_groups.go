@@ -94,7 +94,7 @@ func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
 			if g.ProtocolType != "" && g.ProtocolType != "consumer" { // Connect workers and the like
 				continue
 			}
-			if collectors.Own(g.Group) {
+			if collectors.Own(g.Group) || c.denials.lately(g.Group, s.at) {
 				continue
 			}
 			state := &groupState{coordinator: id, kip848: kind == "consumer", committed: map[partition]int64{}}
@@ -116,17 +116,18 @@ func (c *Collector) coordinated(ctx context.Context, s *snapshot, req kmsg.Reque
 		return
 	}
 	for _, shard := range c.client.RequestSharded(ctx, req) {
-		if shard.Err != nil {
+		switch {
+		case shard.Err == nil:
+			take(shard.Resp)
+		case !c.denyGroups(s, shard.Req, shard.Err):
 			s.errors = append(s.errors, fmt.Errorf("%s: %w", doing, shard.Err))
-			continue
 		}
-		take(shard.Resp)
 	}
 }
 
 func (c *Collector) describedClassic(s *snapshot, g kmsg.DescribeGroupsResponseGroup) {
 	state := s.groups[g.Group]
-	if state == nil || !s.groupAnswered(g.Group, g.ErrorCode, g.State) {
+	if state == nil || !c.groupAnswered(s, g.Group, g.ErrorCode, g.State) {
 		return
 	}
 	state.state, state.assignor, state.described = g.State, g.Protocol, true
@@ -150,7 +151,7 @@ func (c *Collector) describedClassic(s *snapshot, g kmsg.DescribeGroupsResponseG
 
 func (c *Collector) describedConsumer(s *snapshot, g kmsg.ConsumerGroupDescribeResponseGroup, topics map[[16]byte]string) {
 	state := s.groups[g.Group]
-	if state == nil || !s.groupAnswered(g.Group, g.ErrorCode, g.State) {
+	if state == nil || !c.groupAnswered(s, g.Group, g.ErrorCode, g.State) {
 		return
 	}
 	state.state, state.assignor, state.described = g.State, g.AssignorName, true
@@ -182,15 +183,14 @@ func plainHost(host string) string {
 
 // groupAnswered reports whether a description can be used. A group that has ended since it was listed, or
 // that we may not see, is taken off the list; any other error leaves it undescribed.
-func (s *snapshot) groupAnswered(name string, code int16, state string) bool {
+func (c *Collector) groupAnswered(s *snapshot, name string, code int16, state string) bool {
 	err := kerr.ErrorForCode(code)
 	switch {
 	case code == kerr.GroupIDNotFound.Code, err == nil && state == "Dead":
 		delete(s.groups, name)
 		return false
-	case code == kerr.GroupAuthorizationFailed.Code:
-		delete(s.groups, name)
-		s.errors = append(s.errors, fmt.Errorf("describing group %s: %w (grant Describe on groups)", name, err))
+	case code == kerr.GroupAuthorizationFailed.Code, code == kerr.TopicAuthorizationFailed.Code: // of a topic that it reads
+		c.denyGroup(s, name)
 		return false
 	case err != nil:
 		s.errors = append(s.errors, fmt.Errorf("describing group %s: %w", name, err))
@@ -223,7 +223,7 @@ func (c *Collector) readCommittedOf(ctx context.Context, s *snapshot, names []st
 			return
 		}
 		for _, g := range answer.Groups {
-			s.takeCommitted(g)
+			c.takeCommitted(s, g)
 		}
 	})
 }
@@ -247,12 +247,16 @@ func (t *tracker) affordable(names []string) (chunk, rest []string) {
 	return names, nil
 }
 
-func (s *snapshot) takeCommitted(g kmsg.OffsetFetchResponseGroup) {
+func (c *Collector) takeCommitted(s *snapshot, g kmsg.OffsetFetchResponseGroup) {
 	state := s.groups[g.Group]
 	if state == nil {
 		return
 	}
 	if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+		if g.ErrorCode == kerr.GroupAuthorizationFailed.Code {
+			c.denyGroup(s, g.Group)
+			return
+		}
 		s.errors = append(s.errors, fmt.Errorf("reading committed offsets of %s: %w", g.Group, err))
 		return
 	}
@@ -270,5 +274,6 @@ func (s *snapshot) takeCommitted(g kmsg.OffsetFetchResponseGroup) {
 	if !whole {
 		s.errors = append(s.errors, fmt.Errorf("reading committed offsets of %s: some partitions failed", g.Group))
 	}
+	c.denials.allowed(g.Group)
 	state.committedRead = whole
 }

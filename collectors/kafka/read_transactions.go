@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -72,9 +73,11 @@ func (c *Collector) readProducers(ctx context.Context, s *snapshot, parts []part
 		last := &req.Topics[len(req.Topics)-1]
 		last.Partitions = append(last.Partitions, p.index)
 	}
+	denied := false
 	c.shards(ctx, s, req, func(resp kmsg.Response) bool {
 		for _, t := range resp.(*kmsg.DescribeProducersResponse).Topics {
 			for _, p := range t.Partitions {
+				denied = denied || p.ErrorCode == kerr.TopicAuthorizationFailed.Code
 				if x, ok := oldestOpen(p.ActiveProducers); ok && p.ErrorCode == 0 {
 					s.held[partition{t.Topic, p.Partition}] = x
 				}
@@ -82,6 +85,7 @@ func (c *Collector) readProducers(ctx context.Context, s *snapshot, parts []part
 		}
 		return true
 	})
+	c.denials.set(seesProducers, denied)
 }
 
 // oldestOpen is the transaction that began first: it is the one that the stable offset waits for.
