@@ -21,7 +21,11 @@ import (
 func (l *lab) diagnose(ctx context.Context) (*streamkeeper.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.o.window+diagnoseGrace)
 	defer cancel()
-	args := []string{"diagnose", "--brokers", l.cluster.Bootstrap(), "--for", l.o.window.String(), "-o", "json"}
+	access := l.access
+	if access == nil {
+		access = []string{"--brokers", l.cluster.Bootstrap()}
+	}
+	args := append([]string{"diagnose", "--for", l.o.window.String(), "-o", "json"}, access...)
 	if l.o.record != "" {
 		l.recorded++
 		args = append(args, "--record", filepath.Join(l.o.record, fmt.Sprintf("foreign-%d-%d.txtar.gz", os.Getpid(), l.recorded)))

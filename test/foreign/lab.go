@@ -46,8 +46,9 @@ type lab struct {
 	logs  *shipper // nil where only the protocol is watched
 	tells bool     // says when a client ends by itself
 
-	lost     int32 // the broker that was killed
-	recorded int   // diagnoses kept
+	access   []string // flags that say how diagnose reaches the cluster; nil: by its first listener
+	lost     int32    // the broker that was killed
+	recorded int      // diagnoses kept
 }
 
 func openLab(ctx context.Context, dist *kafka.Dist, o options) (*lab, error) {
@@ -59,7 +60,12 @@ func openLab(ctx context.Context, dist *kafka.Dist, o options) (*lab, error) {
 		return nil, err
 	}
 	fmt.Printf("Apache Kafka %s, %d brokers, serves after %.0f s\n", kafka.Version(), o.brokers, time.Since(began).Seconds())
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Addresses()...))
+	return newLab(o, dist, cluster)
+}
+
+// newLab makes a lab of a cluster, which it stops when it is closed.
+func newLab(o options, dist *kafka.Dist, cluster *kafka.Cluster) (*lab, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Addresses()...), kgo.DisableClientMetrics())
 	if err != nil {
 		return nil, errors.Join(err, cluster.Stop())
 	}

@@ -1,6 +1,7 @@
 // Command foreign is `task test:kafka`: faults are injected with real clients into a real Apache Kafka, several groups
 // side by side, and `diagnose --brokers` must name each of them, without history and without anything but the Kafka
-// protocol. With -logs also faults that need the logs of brokers and clients, which are pushed to a server that watches.
+// protocol. One cluster lets the diagnosis describe only: it must say what it may not see, and write nothing. With -logs also
+// faults that need the logs of brokers and clients, which are pushed to a server that watches.
 // The last line is JSON: {"right", "of"}.
 package main
 
@@ -54,6 +55,14 @@ func run(ctx context.Context, o options) error {
 	dist, err := kafka.Resolve(ctx)
 	if err != nil {
 		return err
+	}
+	if matches(readOnlyName, o.only) {
+		if err := readOnly(ctx, dist, o); err != nil {
+			return fmt.Errorf("%s: %w", readOnlyName, err)
+		}
+		if o.only == readOnlyName {
+			return nil
+		}
 	}
 	right, of := 0, 0
 	for i := range o.runs {
@@ -116,12 +125,19 @@ func choose(all []scenario, o options) []scenario {
 			fmt.Printf("left  %s: needs %d brokers\n", s.name, s.brokers)
 			continue
 		}
-		for word := range strings.SplitSeq(o.only, ",") {
-			if strings.Contains(s.name, word) {
-				out = append(out, s)
-				break
-			}
+		if matches(s.name, o.only) {
+			out = append(out, s)
 		}
 	}
 	return out
+}
+
+// matches reports whether a name contains one of the words, comma-separated.
+func matches(name, words string) bool {
+	for word := range strings.SplitSeq(words, ",") {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
 }

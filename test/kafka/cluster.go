@@ -16,8 +16,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/streamkeeper-io/streamkeeper/test/server"
 )
 
 // How long a cluster may take to serve. Three JVMs share what machine there is.
@@ -29,6 +27,8 @@ type Options struct {
 	Heap    string            // of each broker; Kafka's own default of 1G when empty
 	Set     map[string]string // server.properties over the harness's
 	Dir     string            // where its temporary folder is made; os.TempDir when empty
+	Users   map[string]string // passwords of who may log in at a second listener, and then only what ACLs allow; none when empty
+	JMX     bool              // tell counters, for Requests
 }
 
 // Cluster is a running Apache Kafka. Not safe for concurrent use.
@@ -59,11 +59,8 @@ func (c *Cluster) start(ctx context.Context, d *Dist, o Options) error {
 	var voters []string
 	for id := 1; id <= brokers; id++ {
 		n := &node{id: id, dir: filepath.Join(c.dir, strconv.Itoa(id))}
-		for _, a := range []*string{&n.address, &n.controller} {
-			var err error
-			if *a, err = server.FreeAddress(); err != nil {
-				return err
-			}
+		if err := n.place(o); err != nil {
+			return err
 		}
 		voters = append(voters, fmt.Sprintf("%d@%s", id, n.controller))
 		c.nodes = append(c.nodes, n)
@@ -72,7 +69,7 @@ func (c *Cluster) start(ctx context.Context, d *Dist, o Options) error {
 	_, _ = rand.Read(id[:]) // never fails
 	cluster := base64.RawURLEncoding.EncodeToString(id[:])
 	for _, n := range c.nodes {
-		if err := n.format(ctx, d, cluster, properties(n, brokers, strings.Join(voters, ","), o.Set)); err != nil {
+		if err := n.format(ctx, d, cluster, properties(n, brokers, strings.Join(voters, ","), o)); err != nil {
 			return err
 		}
 	}
@@ -85,7 +82,7 @@ func (c *Cluster) start(ctx context.Context, d *Dist, o Options) error {
 }
 
 // properties is a server.properties: Kafka's defaults but for what a small cluster on loopback needs.
-func properties(n *node, brokers int, voters string, over map[string]string) string {
+func properties(n *node, brokers int, voters string, o Options) string {
 	replicas := strconv.Itoa(min(brokers, 3))
 	p := map[string]string{
 		"process.roles":                                    "broker,controller",
@@ -103,7 +100,10 @@ func properties(n *node, brokers int, voters string, over map[string]string) str
 		"share.coordinator.state.topic.min.isr":            "1",
 		"group.initial.rebalance.delay.ms":                 "0",
 	}
-	maps.Copy(p, over)
+	if len(o.Users) > 0 {
+		maps.Copy(p, authorized(n, o.Users))
+	}
+	maps.Copy(p, o.Set)
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(p)) {
 		fmt.Fprintf(&b, "%s=%s\n", key, p[key])

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/streamkeeper-io/streamkeeper/test/server"
 )
 
 // How long a broker may take to end after SIGTERM.
@@ -20,12 +22,32 @@ type node struct {
 	dir        string
 	address    string
 	controller string
+	secured    string // where users log in; empty: nowhere
+	jmx        string // where counters are told; empty: nowhere
 	cmd        *exec.Cmd
 	done       chan struct{} // closed when the process has ended; nil before it starts
 }
 
 func (n *node) log() string    { return filepath.Join(n.dir, "log") }
 func (n *node) config() string { return filepath.Join(n.dir, "server.properties") }
+
+// place finds addresses for the node.
+func (n *node) place(o Options) error {
+	wanted := []*string{&n.address, &n.controller}
+	if len(o.Users) > 0 {
+		wanted = append(wanted, &n.secured)
+	}
+	if o.JMX {
+		wanted = append(wanted, &n.jmx)
+	}
+	for _, a := range wanted {
+		var err error
+		if *a, err = server.FreeAddress(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (n *node) format(ctx context.Context, d *Dist, cluster, properties string) error {
 	if err := os.MkdirAll(n.dir, 0o755); err != nil {
@@ -56,7 +78,7 @@ func (n *node) start(d *Dist, heap string) error {
 	}
 	defer log.Close()
 	// The process outlives the start's deadline: stop ends it.
-	n.cmd = d.command(context.Background(), serverJVM(heap), "kafka.Kafka", n.config())
+	n.cmd = d.command(context.Background(), append(serverJVM(heap), jmxJVM(n.jmx)...), "kafka.Kafka", n.config())
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	if err := n.cmd.Start(); err != nil {
 		return err

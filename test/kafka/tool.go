@@ -32,6 +32,7 @@ const (
 	Transactions       = "org.apache.kafka.tools.TransactionsCommand"
 	ProducerPerf       = "org.apache.kafka.tools.ProducerPerformance"
 	ConsumerPerf       = "org.apache.kafka.tools.ConsumerPerformance"
+	JMX                = "org.apache.kafka.tools.JmxTool"
 )
 
 // toolJVM starts fast and stays small: a tool lives for a second.
