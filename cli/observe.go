@@ -14,8 +14,12 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/diagnose"
 )
 
-// observeInterval is how often `diagnose --brokers` looks: short, because a person waits.
-const observeInterval = 2 * time.Second
+// observeInterval is how often `diagnose --brokers` looks: short, because a person waits. A cluster that takes long to read is
+// looked at less often, up to slowestLook.
+const (
+	observeInterval = 2 * time.Second
+	slowestLook     = 10 * time.Second
+)
 
 // observeBrokers watches a cluster through the Kafka protocol for a while, without a server, and reports what it
 // saw. It reads only. A suspect needs several looks, so the answer is as good as --for is long; what more
@@ -42,15 +46,16 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 		return nil, usage(err)
 	}
 	defer c.Close()
-	scheduler := collectors.NewScheduler(collectors.Options{Sink: collectors.WithoutOwn(places), Logger: slog.New(slog.DiscardHandler)})
-	scheduler.Add(c, observeInterval, name)
-	tick := &diagnose.Tick{
-		Catalog: rulebook, Signals: places.series, World: places.world, Events: places.events, Sources: scheduler.SourcesOf,
-		Config: diagnose.Config{Interval: observeInterval},
-	}
 	bounded, cancel := context.WithTimeout(ctx, f.window)
 	defer cancel()
-	began := time.Now()
+	began, sink := time.Now(), collectors.WithoutOwn(places)
+	every := firstLook(bounded, c, sink, f.window)
+	scheduler := collectors.NewScheduler(collectors.Options{Sink: sink, Logger: slog.New(slog.DiscardHandler)})
+	scheduler.Add(c, every, name)
+	tick := &diagnose.Tick{
+		Catalog: rulebook, Signals: places.series, World: places.world, Events: places.events, Sources: scheduler.SourcesOf,
+		Config: diagnose.Config{Interval: every},
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -74,6 +79,20 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 		}
 	}
 	return []streamkeeper.Report{report}, nil
+}
+
+// firstLook looks once and says how often to look on: a look ends when the next is due, and one that ends early is missing what
+// it asks for last, the ends of the logs. So the next has twice the time that this one took. What fails is told of by those
+// that follow.
+func firstLook(ctx context.Context, c collectors.Collector, sink collectors.Sink, window time.Duration) time.Duration {
+	most := max(observeInterval, min(slowestLook, window/10))
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	began := time.Now()
+	if err := c.Collect(ctx, began, sink); err != nil && ctx.Err() == nil {
+		return observeInterval // it failed, and not for want of time
+	}
+	return min(max(observeInterval, 2*time.Since(began)), most)
 }
 
 // seenEnough refuses an answer that rests on nothing: nothing was ever read, or all is said to be well and the last whole
@@ -110,7 +129,7 @@ func saveObserved(ctx context.Context, p *places, last streamkeeper.Report, sinc
 func tickUntil(ctx context.Context, p Process, tick *diagnose.Tick, cluster string) (streamkeeper.Report, error) {
 	var last streamkeeper.Report
 	var memory diagnose.Memory
-	every := time.NewTicker(observeInterval)
+	every := time.NewTicker(tick.Config.Interval)
 	defer every.Stop()
 	end, _ := ctx.Deadline()
 	for {

@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 func TestStaleClusterIsNotHealthy(t *testing.T) {
@@ -24,4 +28,35 @@ func TestStaleClusterIsNotHealthy(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// slowCluster takes some time for a look.
+type slowCluster time.Duration
+
+func (slowCluster) Name() string { return "slow" }
+func (slowCluster) Kind() string { return "kafka" }
+
+func (s slowCluster) Collect(ctx context.Context, _ time.Time, _ collectors.Sink) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Duration(s)):
+		return nil
+	}
+}
+
+// A look must end before the next is due, also where the cluster is slow.
+func TestFirstLookSetsThePace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for took, want := range map[time.Duration]time.Duration{
+			100 * time.Millisecond: observeInterval, 2500 * time.Millisecond: 5 * time.Second, time.Minute: 6 * time.Second,
+		} {
+			if got := firstLook(t.Context(), slowCluster(took), nil, time.Minute); got != want {
+				t.Errorf("a look of %s: then each %s, want %s", took, got, want)
+			}
+		}
+		if got := firstLook(t.Context(), slowCluster(time.Minute), nil, 10*time.Second); got != observeInterval {
+			t.Errorf("in ten seconds each %s", got)
+		}
+	})
 }
