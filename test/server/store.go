@@ -16,14 +16,24 @@ import (
 // Store is an S3 server and a road to it that breaks on command, two processes of their own.
 type Store struct {
 	*Gateway
+	Front  string // the road's address, for clients
 	road   *exec.Cmd
 	roadIn io.Closer
 	tell   *json.Encoder
 }
 
 // StartStore starts the S3 server (a versitygw) on a folder below s's and points s, which must not run yet, at the road to it.
-func StartStore(ctx context.Context, s *Server, s3 string) (_ *Store, err error) {
-	g, err := StartGateway(ctx, s3, s.Dir)
+func StartStore(ctx context.Context, s *Server, s3 string) (*Store, error) {
+	st, err := StartRoad(ctx, s.Binary, s.Dir, s3)
+	if err == nil {
+		s.UseStore(st.Front)
+	}
+	return st, err
+}
+
+// StartRoad starts the S3 server on a folder below dir, and the road to it with our program.
+func StartRoad(ctx context.Context, binary, dir, s3 string) (_ *Store, err error) {
+	g, err := StartGateway(ctx, s3, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -33,11 +43,10 @@ func StartStore(ctx context.Context, s *Server, s3 string) (_ *Store, err error)
 			st.Close()
 		}
 	}()
-	front, err := FreeAddress()
-	if err != nil {
+	if st.Front, err = FreeAddress(); err != nil {
 		return nil, err
 	}
-	road := exec.Command(s.Binary, "drill", "worker")
+	road := exec.Command(binary, "drill", "worker")
 	in, err := road.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -46,13 +55,12 @@ func StartStore(ctx context.Context, s *Server, s3 string) (_ *Store, err error)
 		return nil, fmt.Errorf("starting %s: %w", road.Path, err)
 	}
 	st.road, st.roadIn, st.tell = road, in, json.NewEncoder(in)
-	if err := st.tell.Encode(drill.Spec{Role: drill.RoleStore, Listen: front, Backend: "http://" + g.Address}); err != nil {
+	if err := st.tell.Encode(drill.Spec{Role: drill.RoleStore, Listen: st.Front, Backend: "http://" + g.Address}); err != nil {
 		return nil, err
 	}
-	if err := Dialable(ctx, front); err != nil {
+	if err := Dialable(ctx, st.Front); err != nil {
 		return nil, err
 	}
-	s.UseStore(front)
 	return st, nil
 }
 
