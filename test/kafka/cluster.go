@@ -29,6 +29,7 @@ type Options struct {
 	Dir     string            // where its temporary folder is made; os.TempDir when empty
 	Users   map[string]string // passwords of who may log in at a second listener, and then only what ACLs allow; none when empty
 	JMX     bool              // tell counters, for Requests
+	Tier    *Tier             // what the brokers run beside Kafka; nil for nothing
 }
 
 // Cluster is a running Apache Kafka. Not safe for concurrent use.
@@ -60,6 +61,9 @@ func (c *Cluster) start(ctx context.Context, d *Dist, o Options) error {
 	for id := 1; id <= brokers; id++ {
 		n := &node{id: id, dir: filepath.Join(c.dir, strconv.Itoa(id))}
 		if err := n.place(o); err != nil {
+			return err
+		}
+		if err := o.Tier.watch(n); err != nil {
 			return err
 		}
 		voters = append(voters, fmt.Sprintf("%d@%s", id, n.controller))
@@ -143,6 +147,17 @@ func (c *Cluster) Bootstrap() string {
 
 // Addresses are the brokers' addresses.
 func (c *Cluster) Addresses() []string { return strings.Split(c.Bootstrap(), ",") }
+
+// Metrics are the addresses of the brokers' JMX exporters; none without a Tier.
+func (c *Cluster) Metrics() []string {
+	var all []string
+	for _, n := range c.nodes {
+		if n.metrics != "" {
+			all = append(all, "http://"+n.metrics+"/metrics")
+		}
+	}
+	return all
+}
 
 // PIDs are the brokers' processes.
 func (c *Cluster) PIDs() []int {

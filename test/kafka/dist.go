@@ -74,6 +74,16 @@ func Resolve(ctx context.Context) (*Dist, error) {
 }
 
 func download(ctx context.Context, java, folder string) error {
+	files := map[string][]byte{"pom.xml": pom, "log4j2.properties": []byte(logging)}
+	if err := fetch(ctx, folder, files, nil); err != nil {
+		return fmt.Errorf("resolve Apache Kafka %s: %w", Version(), err)
+	}
+	return archive(ctx, &Dist{java: java, folder: folder})
+}
+
+// fetch makes a folder with files, of which one is pom.xml, and what that depends on below libs, brought by mvn. It is
+// there whole or not at all: finish, which may be nil, completes it before it gets its name.
+func fetch(ctx context.Context, folder string, files map[string][]byte, finish func(ctx context.Context, folder string) error) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
 		return ErrUnavailable
@@ -88,7 +98,7 @@ func download(ctx context.Context, java, folder string) error {
 		return err
 	}
 	defer os.RemoveAll(partial)
-	for name, content := range map[string][]byte{"pom.xml": pom, "log4j2.properties": []byte(logging)} {
+	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(partial, name), content, 0o644); err != nil {
 			return err
 		}
@@ -97,14 +107,19 @@ func download(ctx context.Context, java, folder string) error {
 		"org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(partial, "libs"))
 	cmd.WaitDelay = 10 * time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("resolve Apache Kafka %s with mvn: %w: %s", Version(), err, tail(out))
+		return fmt.Errorf("mvn: %w: %s", err, tail(out))
+	}
+	if finish != nil {
+		if err := finish(ctx, partial); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(partial, folder); err != nil {
 		if _, there := os.Stat(folder); there != nil {
 			return err
 		} // else another process was first
 	}
-	return archive(ctx, &Dist{java: java, folder: folder})
+	return nil
 }
 
 // archive keeps the classes that tools load in a file that the JVM maps: tools then start in half the time. It is

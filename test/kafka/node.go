@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,8 +23,10 @@ type node struct {
 	dir        string
 	address    string
 	controller string
-	secured    string // where users log in; empty: nowhere
-	jmx        string // where counters are told; empty: nowhere
+	secured    string   // where users log in; empty: nowhere
+	jmx        string   // where counters are told; empty: nowhere
+	metrics    string   // where the JMX exporter listens; "" without one
+	jvm        []string // options of its own
 	cmd        *exec.Cmd
 	done       chan struct{} // closed when the process has ended; nil before it starts
 }
@@ -78,7 +81,7 @@ func (n *node) start(d *Dist, heap string) error {
 	}
 	defer log.Close()
 	// The process outlives the start's deadline: stop ends it.
-	n.cmd = d.command(context.Background(), append(serverJVM(heap), jmxJVM(n.jmx)...), "kafka.Kafka", n.config())
+	n.cmd = d.command(context.Background(), slices.Concat(serverJVM(heap), jmxJVM(n.jmx), n.jvm), "kafka.Kafka", n.config())
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	if err := n.cmd.Start(); err != nil {
 		return err
