@@ -66,6 +66,10 @@ type TopicPartitionSet struct {
 	Partitions []int32 `json:"partitions"`
 }
 
+// TieredStorage names the object store of an Apache Kafka cluster with tiered storage: there is one, behind the brokers'
+// plugin, which does not tell its bucket.
+const TieredStorage = "tiered-storage"
+
 // StoreInfo is one object store. Name is its bucket, or its directory's base name.
 type StoreInfo struct {
 	Name string `json:"name"`

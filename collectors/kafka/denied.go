@@ -22,6 +22,7 @@ const (
 	seesLogDirs
 	seesQuorum
 	seesProducers
+	seesQuotas
 )
 
 // permissions is what each needs; docs/permissions.md has the same rows. Groups are told by name.
@@ -31,6 +32,7 @@ var permissions = map[sees]streamkeeper.NotJudged{
 	seesLogDirs:        {What: "how full the brokers' disks are, log directories that failed, sizes of partitions", Needs: "the ACL Describe on the cluster (DescribeLogDirs)"},
 	seesQuorum:         {What: "the controllers' quorum: its leader, and who is behind", Needs: "the ACL Describe on the cluster (DescribeQuorum)"},
 	seesProducers:      {What: "which transactions hold consumers up", Needs: "the ACL Read on topics (DescribeProducers; no record is fetched)"},
+	seesQuotas:         {What: "how much the quotas of clients allow", Needs: "the ACL DescribeConfigs on the cluster (DescribeClientQuotas)"},
 }
 
 const (

@@ -192,6 +192,9 @@ func (t *tracker) inventory(s *snapshot, now time.Time) streamkeeper.Inventory {
 	for _, name := range sortedKeys(t.groups) {
 		inv.Groups = append(inv.Groups, t.groupInfo(t.groups[name], now))
 	}
+	if t.kind != "embedded" && len(t.tiered) > 0 {
+		inv.Stores = append(inv.Stores, streamkeeper.StoreInfo{Name: streamkeeper.TieredStorage})
+	}
 	return inv
 }
 

@@ -37,6 +37,8 @@ type readCache struct {
 	dynamic   turns[int32] // brokers, for what was set on them while they run
 	disks     turns[int32]
 	quorum    turns[int32] // one
+	quotas    turns[int32] // one
+	slots     turns[int32] // one, of how much brokers copy at once
 }
 
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
@@ -54,6 +56,8 @@ func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 		c.readConfigs(ctx, s)
 		c.readDisks(ctx, s)
 		c.readQuorum(ctx, s)
+		c.readQuotas(ctx, s)
+		c.readSlots(ctx, s)
 	}
 	c.denials.forget(now)
 	c.cache.rounds++

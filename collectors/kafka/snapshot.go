@@ -31,6 +31,8 @@ type snapshot struct {
 	disks      map[int32]brokerDisks        // of the brokers whose turn it was
 	quorum     *quorumState                 // nil when not read in this round
 	held       map[partition]openTxn        // at the stable offsets that stand still
+	quotas     map[quota]float64            // bytes a second; nil when not read in this round
+	slots      map[int32]int                // segments that a broker copies at once; nil when not known of all
 	errors     []error
 
 	exported bool                  // read from what exporters tell of the cluster

@@ -43,6 +43,8 @@ type tracker struct {
 	dynamic     map[string]map[string]string // what was last set on running brokers, by node id; "" is for all of them
 	quorum      *quorumState                 // as last told
 	quorumAt    time.Time
+	quotas      map[quota]float64
+	slots       int // segments that brokers copy to remote storage at once; 0 when not known
 }
 
 // round is what one round found out.
@@ -78,6 +80,7 @@ func (t *tracker) absorb(s *snapshot) *round {
 	t.absorbHeld(s)
 	t.absorbGroups(s, r)
 	t.absorbConfigs(s, r)
+	t.absorbLimits(s)
 	t.cover(s, usual)
 	t.last = s.at
 	t.hold(r)
@@ -141,6 +144,7 @@ func (t *tracker) measure(r *round) {
 	t.measureGroups(r)
 	t.measurePartitions(r)
 	t.measureQuorum(r)
+	t.measureLimits(r)
 	if !t.started.IsZero() {
 		r.add("streamkeeper_cluster_watched_seconds", map[string]string{"cluster": t.cluster}, r.at.Sub(t.started).Seconds())
 	}
