@@ -18,6 +18,7 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/collectors/declared"
 	"github.com/streamkeeper-io/streamkeeper/collectors/deploys"
 	"github.com/streamkeeper-io/streamkeeper/collectors/events"
+	"github.com/streamkeeper-io/streamkeeper/collectors/jmx"
 	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
 	"github.com/streamkeeper-io/streamkeeper/collectors/scrape"
 	"github.com/streamkeeper-io/streamkeeper/diagnose"
@@ -203,6 +204,9 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 			return fmt.Errorf("cluster %s: %w", cl.Name, err)
 		}
 		s.scheduler.Add(c, every, cl.Name)
+	}
+	if len(cl.Metrics) > 0 && cl.Events == "" { // whoever tells of Apache Kafka in metrics may be a JMX exporter
+		s.scheduler.Add(jmx.New(jmx.Options{Cluster: cl.Name, Series: s.places.series, Every: every}), every, cl.Name)
 	}
 	if cl.Events != "" {
 		s.scheduler.Add(events.NewRing(events.RingOptions{Cluster: cl.Name, Source: "broker", URL: cl.Events, Client: ringing}), every, cl.Name)
