@@ -167,6 +167,11 @@ func (h hit) entity(cluster string, who person) (streamkeeper.Entity, bool) {
 		}
 	case "cluster":
 		e.Kind, e.Name = streamkeeper.KindCluster, cluster
+	case "store":
+		e.Kind = streamkeeper.KindStore
+		if h.broker != "" { // applications use object stores of their own
+			e.Name = streamkeeper.TieredStorage
+		}
 	default:
 		e.Kind, e.Name = streamkeeper.KindGroup, who.group
 		if h.p.Kind == "coordinator_loaded" {

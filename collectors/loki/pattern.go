@@ -27,7 +27,7 @@ type Pattern struct {
 	Kind     string          `yaml:"kind"`
 	Teller   string          `yaml:"teller"` // broker or client
 	Library  string          `yaml:"library"`
-	Entity   string          `yaml:"entity"` // group, unless it says broker, partition or cluster
+	Entity   string          `yaml:"entity"` // group, unless it says broker, partition, store or cluster
 	Why      string          `yaml:"why"`
 	Contains string          `yaml:"contains"`
 	Match    string          `yaml:"match"`
@@ -109,8 +109,8 @@ func (p *Pattern) compile() error {
 	if p.Teller == tellerClient && p.Library == "" {
 		bad("library: a client's line names its library")
 	}
-	if !slices.Contains([]string{"", "group", "broker", "partition", "cluster"}, p.Entity) {
-		bad("entity: %q: want group, broker, partition or cluster", p.Entity)
+	if !slices.Contains([]string{"", "group", "broker", "partition", "store", "cluster"}, p.Entity) {
+		bad("entity: %q: want group, broker, partition, store or cluster", p.Entity)
 	}
 	if len(p.Contains) < 10 {
 		bad("contains: %q: want a literal of 10 bytes or more, or every line is looked at twice", p.Contains)

@@ -56,6 +56,7 @@ type Source struct {
 	seed      maphash.Seed
 	recent    []*told
 	facts     map[string]groupFacts
+	store     storeCalls
 	published collectors.Staleness
 }
 
@@ -129,7 +130,7 @@ func (s *Source) Collect(ctx context.Context, now time.Time, sink collectors.Sin
 			return err
 		}
 	}
-	return sink.Samples(ctx, s.published.Mark(now, s.factSamples(now)))
+	return sink.Samples(ctx, s.published.Mark(now, append(s.factSamples(now), s.store.samples(s.o.Cluster, now)...)))
 }
 
 // name turns hits into events: in order of time, each line once, each fact once.
@@ -153,6 +154,9 @@ func (s *Source) name(hits []hit, now time.Time) []streamkeeper.Event {
 			e.Kind = leaveExplained
 		}
 		s.prove(who.group, h.facts, now)
+		if e.Kind == storeCallFailed && !s.store.take(e, now) {
+			continue
+		}
 		if t := s.known(e, h.p.ID, who); t != nil {
 			continue
 		}
