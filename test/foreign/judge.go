@@ -138,10 +138,16 @@ func (s *scenario) names(f *streamkeeper.Finding) bool {
 
 // explain prints what was seen of the scenario's topic and group.
 func (l *lab) explain(s *scenario, r *streamkeeper.Report) {
+	about := s.name
+	if s.entity != nil {
+		about = cmp.Or(s.entity(l, l.work[s.name]).Name, about)
+	}
 	for _, x := range r.Symptoms {
-		if x.Entity.Name == s.name || x.Entity.Kind == streamkeeper.KindBroker {
+		if x.Entity.Name == s.name || x.Entity.Name == about || x.Entity.Kind == streamkeeper.KindBroker {
 			fmt.Printf("        symptom %s on %s: %s\n", x.ID, x.Entity, x.Text)
 		}
 	}
-	answers.Explain(r, s.name)
+	for _, name := range slices.Compact([]string{about, s.name}) {
+		answers.Explain(r, name)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper/cli/drill"
 	"github.com/streamkeeper-io/streamkeeper/test/kafka"
+	"github.com/streamkeeper-io/streamkeeper/test/server"
 	"github.com/streamkeeper-io/streamkeeper/test/workers"
 )
 
@@ -46,20 +46,21 @@ type lab struct {
 	logs  *shipper // nil where only the protocol is watched
 	tells bool     // says when a client ends by itself
 
+	store *server.Store // of tiered storage; nil without
+	dir   string        // where it lies
+
 	access   []string // flags that say how diagnose reaches the cluster; nil: by its first listener
 	lost     int32    // the broker that was killed
 	recorded int      // diagnoses kept
 }
 
-func openLab(ctx context.Context, dist *kafka.Dist, o options) (*lab, error) {
+func openLab(ctx context.Context, dist *kafka.Dist, o options, k kafka.Options) (*lab, error) {
 	began := time.Now()
-	cluster, err := dist.Start(ctx, kafka.Options{
-		Brokers: o.brokers, Heap: brokerHeap, Set: map[string]string{"log.retention.check.interval.ms": strconv.FormatInt(raceCheck.Milliseconds(), 10)},
-	})
+	cluster, err := dist.Start(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	fmt.Printf("Apache Kafka %s, %d brokers, serves after %.0f s\n", kafka.Version(), o.brokers, time.Since(began).Seconds())
+	fmt.Printf("Apache Kafka %s, %d brokers, serves after %.0f s\n", kafka.Version(), k.Brokers, time.Since(began).Seconds())
 	return newLab(o, dist, cluster)
 }
 
@@ -79,7 +80,12 @@ func newLab(o options, dist *kafka.Dist, cluster *kafka.Cluster) (*lab, error) {
 func (l *lab) Close() error {
 	l.endClients()
 	l.client.Close()
-	return l.cluster.Stop()
+	err := l.cluster.Stop()
+	if l.store != nil { // after the brokers, which end well only with it
+		l.store.Close()
+		err = errors.Join(err, os.RemoveAll(l.dir))
+	}
+	return err
 }
 
 func (l *lab) endClients() {

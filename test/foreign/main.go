@@ -1,7 +1,8 @@
 // Command foreign is `task test:kafka`: faults are injected with real clients into a real Apache Kafka, several groups
 // side by side, and `diagnose --brokers` must name each of them, without history and without anything but the Kafka
 // protocol. One cluster lets the diagnosis describe only: it must say what it may not see, and write nothing. With -logs also
-// faults that need the logs of brokers and clients, which are pushed to a server that watches.
+// faults that need the logs of brokers and clients, which are pushed to a server that watches; with -tiered instead faults
+// of an object store behind tiered storage, and of quotas, with JMX and logs.
 // The last line is JSON: {"right", "of"}.
 package main
 
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,7 +29,9 @@ type options struct {
 	runs                 int
 	least                float64
 	window               time.Duration
-	show, why, logs      bool
+	show, why            bool
+	logs, tiered         bool
+	s3                   string
 }
 
 func main() {
@@ -40,6 +44,8 @@ func main() {
 	flag.DurationVar(&o.window, "for", time.Minute, "how long diagnose observes")
 	flag.StringVar(&o.record, "record", "", "folder that keeps a recording of each diagnosis")
 	flag.BoolVar(&o.logs, "logs", false, "also the faults that need logs, of brokers and clients, pushed to a server that watches")
+	flag.BoolVar(&o.tiered, "tiered", false, "instead the faults of tiered storage and quotas, on one broker with a JMX exporter, watched by a server")
+	flag.StringVar(&o.s3, "s3", ".bin/versitygw", "path of the S3 server of tiered storage")
 	flag.BoolVar(&o.why, "why", false, "print the evidence of right answers too")
 	flag.BoolVar(&o.show, "show", false, "print each diagnosis whole")
 	flag.Parse()
@@ -56,7 +62,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if matches(readOnlyName, o.only) {
+	play := once
+	switch {
+	case o.tiered:
+		play = onceTiered
+	case matches(readOnlyName, o.only):
 		if err := readOnly(ctx, dist, o); err != nil {
 			return fmt.Errorf("%s: %w", readOnlyName, err)
 		}
@@ -69,7 +79,7 @@ func run(ctx context.Context, o options) error {
 		if o.runs > 1 {
 			fmt.Printf("-- run %d\n", i+1)
 		}
-		r, n, err := once(ctx, dist, o)
+		r, n, err := play(ctx, dist, o)
 		if err != nil {
 			return err
 		}
@@ -95,7 +105,9 @@ type phase struct {
 
 // once plays all scenarios on a new cluster: those of groups first, then those of brokers.
 func once(ctx context.Context, dist *kafka.Dist, o options) (right, of int, err error) {
-	l, err := openLab(ctx, dist, o)
+	l, err := openLab(ctx, dist, o, kafka.Options{
+		Brokers: o.brokers, Heap: brokerHeap, Set: map[string]string{"log.retention.check.interval.ms": strconv.FormatInt(raceCheck.Milliseconds(), 10)},
+	})
 	if err != nil {
 		return 0, 0, err
 	}

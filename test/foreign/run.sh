@@ -10,4 +10,13 @@ if ! command -v java >/dev/null 2>&1 || ! command -v mvn >/dev/null 2>&1; then
 fi
 . scripts/server.sh
 apt_install kcat
+case " $* " in
+*" -tiered "*)
+	scripts/s3.sh object_store
+	if ! command -v javac >/dev/null 2>&1; then
+		left_out "faults of tiered storage (javac is missing; Debian: openjdk-17-jdk-headless)"
+		exit 0
+	fi
+	;;
+esac
 exec go run ./test/foreign -binary .bin/streamkeeper "$@"

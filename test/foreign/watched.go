@@ -32,14 +32,11 @@ func (l *lab) watch(ctx context.Context, scenarios []scenario) (right int, err e
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.Stop(), s.Remove()) }()
-	if err := s.Start(ctx); err != nil {
+	defer l.endClients()
+	clients, err := l.attend(ctx, s)
+	if err != nil {
 		return 0, err
 	}
-	defer l.endClients()
-	clients, stop := context.WithCancel(ctx)
-	l.end = append(l.end, stop)
-	l.tells = false
-	l.shipLogs(clients, s)
 	if err := l.begin(clients, scenarios); err != nil {
 		return 0, err
 	}
@@ -62,6 +59,18 @@ func (l *lab) watch(ctx context.Context, scenarios []scenario) (right int, err e
 		right += n
 	}
 	return right, l.keep(ctx, s)
+}
+
+// attend starts a server that watches, and pushes logs to it until the clients end: with the context that it returns.
+func (l *lab) attend(ctx context.Context, s *server.Server) (clients context.Context, err error) {
+	if err := s.Start(ctx); err != nil {
+		return nil, err
+	}
+	clients, stop := context.WithCancel(ctx)
+	l.end = append(l.end, stop)
+	l.tells = false
+	l.shipLogs(clients, s)
+	return clients, nil
 }
 
 func (l *lab) shipLogs(ctx context.Context, s *server.Server) {
