@@ -5,5 +5,7 @@
 // marker, a failed scrape ends all of them and says up 0. Bodies, samples and labels are bounded; a target
 // over a bound is an error, not a truncated truth.
 //
-// Start with scrape.go, then parse.go.
+// [Targets] scrapes what files list in the form of Prometheus' file_sd_configs.
+//
+// Start with scrape.go, then parse.go and targets.go.
 package scrape
