@@ -55,6 +55,27 @@ func (m *model) evidence(f *infer.Finding) []streamkeeper.Evidence {
 	add(f.Against, streamkeeper.Refutes, tellAgainst)
 	add(f.Misfits, streamkeeper.Refutes, tellAgainst)
 	add(f.Missing, streamkeeper.Missing, tellMissing)
+	return append(out, m.unsourced(f)...)
+}
+
+// unsourced words the evidence of the cause that nobody could give, because its source is not there at all: it weighs
+// nothing, and adding the source would tell.
+func (m *model) unsourced(f *infer.Finding) []streamkeeper.Evidence {
+	rule, known := m.p.Catalog.Cause(f.Cause)
+	if !known {
+		return nil
+	}
+	var out []streamkeeper.Evidence
+	for _, edge := range rule.Edges {
+		n, _ := m.p.Catalog.Node(edge.Node)
+		sourced := strings.HasPrefix(n.AppliesWhen, "source_") && !strings.Contains(n.AppliesWhen, " ")
+		if n.Symptom || n.Needs == "" || !sourced || m.p.World.Fact(f.Entity, n.AppliesWhen) != streamkeeper.Absent {
+			continue
+		}
+		if out = append(out, streamkeeper.Evidence{ID: n.ID, Bearing: streamkeeper.Missing, Text: n.Title, Needs: n.Needs}); len(out) == tellUnsourced {
+			break
+		}
+	}
 	return out
 }
 

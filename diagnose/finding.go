@@ -14,13 +14,14 @@ import (
 
 // How much of the evidence is told: the weightiest of each bearing.
 const (
-	tellFor      = 8
-	tellAgainst  = 4
-	tellMissing  = 4
-	tellFrom     = .1 // nats
-	tellLoci     = 5
-	decisiveFrom = 1.5 // nats a decisive fact must still weigh beside what else explains it
-	surest       = .99 // the catalog itself may be wrong: nothing is told as certain
+	tellFor       = 8
+	tellAgainst   = 4
+	tellMissing   = 4
+	tellUnsourced = 2
+	tellFrom      = .1 // nats
+	tellLoci      = 5
+	decisiveFrom  = 1.5 // nats a decisive fact must still weigh beside what else explains it
+	surest        = .99 // the catalog itself may be wrong: nothing is told as certain
 )
 
 // judged is a finding with what only this tick knows of it.
