@@ -14,7 +14,7 @@ type Reading struct {
 // Source is one place that data comes from, with its freshness.
 type Source struct {
 	Name         string   `json:"name"`
-	Kind         string   `json:"kind"`          // kafka, scrape, events, loki, otlp, probe, deploys, declared
+	Kind         string   `json:"kind"`          // kafka, scrape, events, loki, otlp, probe, deploys, declared, hosts
 	FreshSeconds *float64 `json:"fresh_seconds"` // since it was last read whole; null when it never was
 	Stale        bool     `json:"stale,omitempty"`
 	Error        string   `json:"error,omitempty"`

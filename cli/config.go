@@ -126,6 +126,7 @@ type ClusterConfig struct {
 	Name    string   `yaml:"name"`
 	Brokers []string `yaml:"brokers"`
 	Metrics []string `yaml:"metrics"` // Prometheus text endpoints to scrape
+	FileSD  []string `yaml:"file_sd"` // files that list more of them, as Prometheus' file_sd_configs
 	Events  string   `yaml:"events"`  // a Streamkeeper broker's event ring
 	Scrape  Duration `yaml:"scrape"`
 	// Declared are files, or folders of files, with what topics should be: Strimzi's KafkaTopic resources.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/collectors/declared"
 	"github.com/streamkeeper-io/streamkeeper/collectors/deploys"
 	"github.com/streamkeeper-io/streamkeeper/collectors/events"
+	"github.com/streamkeeper-io/streamkeeper/collectors/hosts"
 	"github.com/streamkeeper-io/streamkeeper/collectors/jmx"
 	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
 	"github.com/streamkeeper-io/streamkeeper/collectors/scrape"
@@ -205,8 +207,15 @@ func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, rin
 		}
 		s.scheduler.Add(c, every, cl.Name)
 	}
-	if len(cl.Metrics) > 0 && cl.Events == "" { // whoever tells of Apache Kafka in metrics may be a JMX exporter
+	if len(cl.Metrics)+len(cl.FileSD) > 0 && cl.Events == "" { // whoever tells of Apache Kafka in metrics may be a JMX exporter
 		s.scheduler.Add(jmx.New(jmx.Options{Cluster: cl.Name, Series: s.places.series, Every: every}), every, cl.Name)
+	}
+	if len(cl.FileSD) > 0 {
+		c, err := scrape.NewTargets(scrape.TargetsOptions{Cluster: cl.Name, Files: cl.FileSD, Client: scraping})
+		if err != nil {
+			return fmt.Errorf("cluster %s: %w", cl.Name, err)
+		}
+		s.scheduler.Add(c, every, cl.Name)
 	}
 	if cl.Events != "" {
 		s.scheduler.Add(events.NewRing(events.RingOptions{Cluster: cl.Name, Source: "broker", URL: cl.Events, Client: ringing}), every, cl.Name)
@@ -224,6 +233,9 @@ func (s *system) watch(cl ClusterConfig, every time.Duration) {
 	if source := s.doctor.telemetry.source(cl.Name); source != nil {
 		listeners = append(listeners, source)
 	}
+	listeners = append(listeners, hosts.New(hosts.Options{
+		Cluster: cl.Name, Series: s.places.series, World: s.places.world, Lookup: net.DefaultResolver.LookupHost,
+	}))
 	for _, l := range listeners {
 		s.scheduler.Add(l, every, cl.Name)
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors/hosts"
 	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
 	"github.com/streamkeeper-io/streamkeeper/collectors/series"
 	"github.com/streamkeeper-io/streamkeeper/diagnose"
@@ -23,6 +26,7 @@ const (
 	maxExported     = 1_000_000       // series of one cluster
 	slowestScrape   = 2 * time.Minute // slower ones miss what a diagnosis must see
 	exportedTimeout = 10 * time.Minute
+	maxHostSeries   = 20_000 // of machines and pods; more are somebody else's, mostly
 )
 
 // exportedCluster is a cluster that is diagnosed from what its exporters told.
@@ -86,13 +90,41 @@ func (e *exportedCluster) copy(ctx context.Context, p Process, places *places, a
 	if before.Samples > 0 {
 		from = before.Oldest
 	}
-	return every, from, nil
+	return every, from, e.copyHosts(ctx, p, places, at)
+}
+
+// copyHosts brings what node_exporter, cAdvisor and kube-state-metrics told, as far as their series have the label that
+// parts the clusters, or there is but one cluster.
+func (e *exportedCluster) copyHosts(ctx context.Context, p Process, places *places, at time.Time) error {
+	all := hosts.Metrics()
+	for _, dialect := range slices.Sorted(maps.Keys(all)) {
+		rows, err := e.remote.Count(ctx, at, all[dialect], slices.Sorted(maps.Keys(e.match)))
+		if err != nil {
+			return err
+		}
+		n := 0
+		for _, row := range rows {
+			if maps.Equal(row.Labels, e.match) {
+				n += row.N
+			}
+		}
+		if n == 0 || n > maxHostSeries {
+			continue
+		}
+		p.progress("reading %d series of machines and pods (%s)", n, dialect)
+		sel := series.Selection{Metrics: all[dialect], Match: e.match, Set: map[string]string{"cluster": e.name}}
+		if _, err := places.series.CopyFrom(ctx, e.remote, sel, at.Add(-exportedLeast), at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // replay runs round after round and tick after tick, as a server would have done. The rounds are counted from the
 // epoch, so that two moments within one interval give the same answer.
 func (e *exportedCluster) replay(ctx context.Context, places *places, every time.Duration, from, at time.Time) (streamkeeper.Report, error) {
 	exported := kafka.NewExported(kafka.ExportedOptions{Cluster: e.name, Series: places.series, Every: every})
+	where := hosts.New(hosts.Options{Cluster: e.name, Series: places.series, World: places.world}) // no names are looked up: they change
 	tick := &diagnose.Tick{
 		Catalog: e.rulebook, Signals: places.series, World: places.world, Events: places.events,
 		Sources: func(string) []streamkeeper.Source { return exported.Sources(e.now) },
@@ -105,7 +137,7 @@ func (e *exportedCluster) replay(ctx context.Context, places *places, every time
 		if err := ctx.Err(); err != nil {
 			return last, err
 		}
-		blindness = exported.Collect(ctx, e.now, places)
+		blindness = errors.Join(exported.Collect(ctx, e.now, places), where.Collect(ctx, e.now, places))
 		report, _, next, err := tick.Run(ctx, e.name, e.now, memory)
 		if err != nil {
 			return last, err
@@ -118,6 +150,6 @@ func (e *exportedCluster) replay(ctx context.Context, places *places, every time
 	case blindness != nil:
 		last.Sources = append(last.Sources, streamkeeper.Source{Name: "exporters", Kind: "prometheus", Error: blindness.Error()})
 	}
-	last.NotJudged = append(last.NotJudged, exported.Untold()...)
+	last.NotJudged = append(append(last.NotJudged, exported.Untold()...), where.Untold()...)
 	return last, nil
 }

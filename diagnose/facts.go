@@ -37,6 +37,8 @@ func factQueries(cluster string) []streamkeeper.Query {
 		q("source_streamkeeper", "streamkeeper_broker_up"),
 		q("source_probe", "streamkeeper_probe_records_total"),
 		q("source_spans", "streamkeeper_group_processing_records_total"),
+		q("source_node", "streamkeeper_machines"),
+		q("source_kube", "streamkeeper_pods"),
 	}
 }
 
@@ -101,7 +103,7 @@ func (f *factSet) fresh(a streamkeeper.Answer) []streamkeeper.Point {
 
 // sources says which dialects are alive.
 func (f *factSet) sources(answers streamkeeper.Answers) {
-	for _, name := range []string{"source_kafka", "source_streamkeeper", "source_probe", "source_spans"} {
+	for _, name := range []string{"source_kafka", "source_streamkeeper", "source_probe", "source_spans", "source_node", "source_kube"} {
 		state := streamkeeper.Absent
 		if slices.ContainsFunc(f.fresh(answers[name]), func(p streamkeeper.Point) bool { return p.Value > 0 }) {
 			state = streamkeeper.Present

@@ -42,7 +42,7 @@ func standardContext() map[string]streamkeeper.State {
 	} {
 		out[atom] = streamkeeper.Present
 	}
-	for _, atom := range []string{"kip848", "static", "kafka", "reads_ahead", "client_metrics", "source_probe", "source_spans", "disks_told", "quorum_told", "members_unnamed"} {
+	for _, atom := range []string{"kip848", "static", "kafka", "reads_ahead", "client_metrics", "source_probe", "source_spans", "source_node", "source_kube", "disks_told", "quorum_told", "members_unnamed"} {
 		out[atom] = streamkeeper.Absent
 	}
 	return out
@@ -56,7 +56,7 @@ var otherEvents = []string{"deploy", "deploy_finished", "drift", "log_line"}
 func DefaultProfiles() []Profile {
 	embedded := Profile{Name: "embedded", Dialects: []string{"streamkeeper", "kafka"}, NotEvents: otherEvents, Facts: standardContext(), Limit: fullLimit}
 	full := Profile{Name: "full", Facts: standardContext(), Limit: fullLimit}
-	for _, atom := range []string{"source_probe", "source_spans", "disks_told", "quorum_told"} {
+	for _, atom := range []string{"source_probe", "source_spans", "source_node", "source_kube", "disks_told", "quorum_told"} {
 		full.Facts[atom] = streamkeeper.Present
 	}
 	protocol := Profile{Name: "protocol", Dialects: []string{"kafka"}, Events: kafkaEvents, Facts: standardContext(), Limit: partLimit}
