@@ -209,7 +209,7 @@ func (d redactor) round(in round) round {
 var plainWords = map[string]bool{
 	"answered": true, "api": true, "broker": true, "cause_kind": true, "class": true, "code": true, "conn_closed": true, "fact": true,
 	"fate": true, "kind": true, "le": true, "library": true, "library_version": true, "op": true, "outcome": true, "partition": true,
-	"phase": true, "quantile": true, "source": true, "stage": true, "state": true, "tier": true, "told_by": true, "tool": true, "type": true,
+	"phase": true, "quantile": true, "role": true, "source": true, "stage": true, "state": true, "tier": true, "told_by": true, "tool": true, "type": true,
 }
 
 // plainReasons are those that rules compare with; any other is a text that anybody may have written.

@@ -2,8 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +17,7 @@ import (
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/diagnose"
+	"github.com/streamkeeper-io/streamkeeper/rules/catalog"
 )
 
 // secretWords are in every name of secretRecording.
@@ -203,4 +209,97 @@ func FuzzRedactSeries(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Words that rules compare with stay: a redacted recording must replay to the same answer.
+func TestRedact_KeepsWhatRulesCompareWith(t *testing.T) {
+	attribute := regexp.MustCompile(`\b([a-z_]+)(?: *(?:==|!=)| in) *(\[[^\]\n]*\]|"[^"\n]*")`)
+	label := regexp.MustCompile(`[{,] *([a-z_]+)(?:=~|!~|!=|=) *"([^"{}$]*)"`)
+	literal := regexp.MustCompile(`"([^"]*)"`)
+	d := redactor{}
+	type word struct{ key, value string }
+	var attributes, labels []word
+	err := fs.WalkDir(catalog.Files, ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".yaml") {
+			return err
+		}
+		text, err := fs.ReadFile(catalog.Files, path)
+		for _, m := range attribute.FindAllStringSubmatch(string(text), -1) {
+			for _, l := range literal.FindAllStringSubmatch(m[2], -1) {
+				attributes = append(attributes, word{m[1], l[1]})
+			}
+		}
+		if strings.HasPrefix(path, "signals/") {
+			for _, m := range label.FindAllStringSubmatch(string(text), -1) {
+				for value := range strings.SplitSeq(m[2], "|") {
+					labels = append(labels, word{m[1], value})
+				}
+			}
+		}
+		return err
+	})
+	if err != nil || len(attributes) < 10 || len(labels) < 10 {
+		t.Fatalf("%d attributes, %d labels, %v: this looks at the wrong place", len(attributes), len(labels), err)
+	}
+	for range 2 {
+		for _, w := range attributes {
+			d.attribute(w.key, w.value)
+		}
+		for _, w := range labels {
+			d.label(w.key, w.value)
+		}
+		d.christen()
+	}
+	for _, w := range attributes {
+		if got := d.attribute(w.key, w.value); got != w.value {
+			t.Errorf("a rule compares the attribute %s with %q, which becomes %q", w.key, w.value, got)
+		}
+	}
+	for _, w := range labels {
+		if got := d.label(w.key, w.value); got != w.value {
+			t.Errorf("a query selects the label %s by %q, which becomes %q", w.key, w.value, got)
+		}
+	}
+}
+
+// Every text of an inventory is renamed, also one that somebody adds later; these are words of ours and of Kafka's.
+func TestRedact_InventoryLeavesNothingOut(t *testing.T) {
+	var inv streamkeeper.Inventory
+	fill(reflect.ValueOf(&inv).Elem(), "")
+	d := redactor{}
+	d.inventory(inv)
+	d.christen()
+	text, err := json.Marshal(d.inventory(inv))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := []string{"Kind", "Source", "State", "Protocol", "Facts", "Configs"}
+	for _, m := range regexp.MustCompile(`acme/([A-Za-z]+)`).FindAllStringSubmatch(string(text), -1) {
+		if !slices.Contains(plain, m[1]) {
+			t.Errorf("what %s says is told as it is", m[1])
+		}
+	}
+}
+
+// fill sets every text below a value to one that names its field.
+func fill(v reflect.Value, name string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("acme/" + name)
+	case reflect.Struct:
+		if v.Type() != reflect.TypeFor[time.Time]() {
+			for i := range v.NumField() {
+				fill(v.Field(i), v.Type().Field(i).Name)
+			}
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), name)
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, name)
+		fill(value, name)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
+	}
 }
