@@ -3,11 +3,15 @@ package jmx
 import (
 	"context"
 	"math"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
@@ -276,4 +280,43 @@ func TestThrottles_OnTheBrokerWhereItIsMost(t *testing.T) {
 	if d := cmp.Diff(want, s.tells); d != "" {
 		t.Error(d)
 	}
+}
+
+// TestCapture reads what the exporter told, with our rules, of a broker of Apache Kafka 4.4 with tiered storage and quotas.
+func TestCapture(t *testing.T) {
+	file, err := os.Open("testdata/kafka-4.4.prom")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScene(t)
+	for name, family := range families {
+		for _, m := range family.GetMetric() {
+			labels := []string{"instance=a"}
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			if f := fact(name); f != readTimes || slices.Contains(labels, "quantile=0.95") {
+				s.set(f, strings.Join(labels, ","), m.GetUntyped().GetValue())
+			}
+		}
+	}
+	for _, f := range facts {
+		if len(s.told[f]) == 0 {
+			t.Errorf("nothing is told of %s", f)
+		}
+	}
+	s.next()
+	s.want("tier_calls_total fetch", 0)
+	s.want("tier_waiting_bytes", 0)
+	s.want("tier_read_p95_seconds", 0.03156841009999997)
+	s.want("tier_copier_busy_ratio", 0)
+	s.want("client_throttle_time_seconds quota-throttling-consumer-0 fetch", 9.460833333333334)
+	s.want("client_bytes_per_second quota-throttling-consumer-0 fetch", 27676.101788677854)
+	s.want("client_throttle_time_seconds tiered-0 fetch", unknown) // no request was held back lately
 }
