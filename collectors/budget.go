@@ -6,16 +6,33 @@ import (
 	"time"
 )
 
-// Budget bounds how many requests a second a collector makes: watching a cluster must never hurt it. Within no second are
-// there more of them than allowed, but for what was spent without waiting.
-// It is safe for concurrent use; waiters are served in no fixed order.
+// Budget bounds how many requests a second a collector makes: watching a cluster must never hurt it. A request counts from
+// when it is allowed until a second after its answer: however long it is under way, the cluster sees no more of them within a
+// second than are allowed, but for what was spent without waiting. It is safe for concurrent use; waiters are served in no fixed
+// order.
 type Budget struct {
 	now    func() time.Time
 	window time.Duration
 
-	mu    sync.Mutex
-	taken []time.Time // the newest requests, also those that are waited for; a ring
-	next  int         // the oldest of them
+	mu     sync.Mutex
+	places []place
+}
+
+// place is room for one request in each window.
+type place struct {
+	at   time.Time // of its last request's answer; while it is open, of when it was allowed
+	open bool      // not answered yet
+}
+
+// maxOpen is for how long a request may be unanswered: one that was never sent is not.
+const maxOpen = 10 * time.Second
+
+// free is when the next request may take the place, as far as is known.
+func (p place) free(now time.Time, window time.Duration) time.Time {
+	if under := now.Sub(p.at); p.open && under > 0 && under < maxOpen {
+		return now.Add(window)
+	}
+	return p.at.Add(window)
 }
 
 // NewBudget allows perSecond requests within each second, at once or apart. A perSecond of zero or less means no bound. A
@@ -28,13 +45,13 @@ func NewBudget(perSecond float64, now func() time.Time) *Budget {
 		return &Budget{now: now}
 	}
 	n := max(1, int(perSecond))
-	return &Budget{now: now, window: time.Duration(float64(n) / perSecond * float64(time.Second)), taken: make([]time.Time, n)}
+	return &Budget{now: now, window: time.Duration(float64(n) / perSecond * float64(time.Second)), places: make([]place, n)}
 }
 
 // Wait blocks until one request is allowed, or returns ctx's error. A wait that ctx's deadline would cut
 // short returns at once and takes nothing, so that a round does not idle away the time it has left.
 func (b *Budget) Wait(ctx context.Context) error {
-	if b == nil || len(b.taken) == 0 {
+	if b == nil || len(b.places) == 0 {
 		return ctx.Err()
 	}
 	delay, ok := b.reserve(ctx)
@@ -54,34 +71,59 @@ func (b *Budget) Wait(ctx context.Context) error {
 	}
 }
 
-// Spend takes a request that cannot wait, such as one that the client makes by itself: the following ones wait for it.
-func (b *Budget) Spend() {
-	if b == nil || len(b.taken) == 0 {
+// Answered says that a request that was allowed is over, answered or not: the one that has been under way for longest.
+func (b *Budget) Answered() {
+	if b == nil || len(b.places) == 0 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.take(b.now())
+	var first *place
+	for i := range b.places {
+		if p := &b.places[i]; p.open && (first == nil || p.at.Before(first.at)) {
+			first = p
+		}
+	}
+	if now := b.now(); first != nil && !first.at.After(now) {
+		*first = place{at: now}
+	}
 }
 
-// reserve takes the next free place and says how long until it is there; not ok when that is after ctx's deadline.
+// Spend takes a request that cannot wait, such as one that the client makes by itself: the following ones wait for it.
+func (b *Budget) Spend() {
+	if b == nil || len(b.places) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	*b.next(now) = place{at: now}
+}
+
+// reserve takes the place that is free next and says how long until it is; not ok when that is after ctx's deadline.
 func (b *Budget) reserve(ctx context.Context) (delay time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
-	at := now
-	if oldest := b.taken[b.next]; !oldest.IsZero() && oldest.Add(b.window).After(now) {
-		at = oldest.Add(b.window)
+	p, at := b.next(now), now
+	if free := p.free(now, b.window); free.After(now) {
+		at = free
 	}
 	delay = at.Sub(now)
 	if deadline, bounded := ctx.Deadline(); bounded && delay > 0 && time.Until(deadline) < delay {
 		return delay, false
 	}
-	b.take(at)
+	*p = place{at: at, open: true}
 	return delay, true
 }
 
-func (b *Budget) take(at time.Time) {
-	b.taken[b.next] = at
-	b.next = (b.next + 1) % len(b.taken)
+// next is the place that is free first.
+func (b *Budget) next(now time.Time) *place {
+	first := &b.places[0]
+	for i := range b.places {
+		if p := &b.places[i]; p.free(now, b.window).Before(first.free(now, b.window)) {
+			first = p
+		}
+	}
+	return first
 }

@@ -22,9 +22,14 @@ type Options struct {
 	// Jitter returns a delay in [0, n): it spreads the first rounds, so that many clusters are not asked
 	// in the same instant. Nil is random.
 	Jitter func(n time.Duration) time.Duration
-	// MaxStartDelay bounds the jitter; 0 means one second. Small, because people wait for a first answer.
-	MaxStartDelay time.Duration
 }
+
+// The first rounds are spread over startDelay for each source but one, and no longer than maxStartDelay: people wait for a
+// first answer.
+const (
+	startDelay    = 20 * time.Millisecond
+	maxStartDelay = time.Second
+)
 
 // Scheduler runs each collector on its own grid of times. A slow, hanging or panicking collector costs
 // only itself: nothing is shared between them but the sink. A round that overruns makes its collector
@@ -43,9 +48,6 @@ func NewScheduler(o Options) *Scheduler {
 	}
 	if o.Jitter == nil {
 		o.Jitter = func(n time.Duration) time.Duration { return rand.N(n) }
-	}
-	if o.MaxStartDelay <= 0 {
-		o.MaxStartDelay = time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -89,7 +91,10 @@ func (s *Scheduler) Run(ctx context.Context) error {
 
 // loop runs one collector's rounds on the grid start, start+every, ...
 func (s *Scheduler) loop(ctx context.Context, src *source) {
-	next := s.o.Now().Add(s.o.Jitter(min(src.every, s.o.MaxStartDelay)))
+	next := s.o.Now()
+	if most := min(src.every, s.spread()); most > 0 {
+		next = next.Add(s.o.Jitter(most))
+	}
 	timer := time.NewTimer(next.Sub(s.o.Now()))
 	defer timer.Stop()
 	for {
@@ -108,6 +113,12 @@ func (s *Scheduler) loop(ctx context.Context, src *source) {
 	}
 }
 
+func (s *Scheduler) spread() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(maxStartDelay, time.Duration(len(s.sources)-1)*startDelay)
+}
+
 func (s *Scheduler) round(ctx context.Context, src *source) {
 	now := s.o.Now()
 	rctx, cancel := context.WithTimeout(ctx, src.every)
@@ -117,14 +128,14 @@ func (s *Scheduler) round(ctx context.Context, src *source) {
 		return // stopping: what a cut round says is about us, not about the source
 	}
 	took := s.o.Now().Sub(now)
-	changed := src.done(now, err)
+	changed := src.done(now, took, err)
 	if changed && err != nil {
 		s.o.Logger.Warn("a source fails", "cluster", src.cluster, "source", src.collector.Name(), "error", err)
 	} else if changed {
 		s.o.Logger.Info("a source is back", "cluster", src.cluster, "source", src.collector.Name())
 	}
-	if serr := s.o.Sink.Samples(ctx, src.samples(now, took)); serr != nil {
-		src.done(now, fmt.Errorf("storing what the source says of itself: %w", serr))
+	if serr := s.o.Sink.Samples(ctx, src.samples(now)); serr != nil {
+		src.done(now, took, fmt.Errorf("storing what the source says of itself: %w", serr))
 	}
 }
 
@@ -141,6 +152,20 @@ func collect(ctx context.Context, now time.Time, c Collector, sink Sink) (err er
 // Sources tells, for every collector, how old its last good round is and its last error, ordered by
 // name. FreshSeconds is nil before the first good round.
 func (s *Scheduler) Sources() []streamkeeper.Source { return s.sourcesOf("", true) }
+
+// Page is the state of the sources, for /metrics.
+func (s *Scheduler) Page() *Page {
+	s.mu.Lock()
+	sources := slices.Clone(s.sources)
+	s.mu.Unlock()
+	p, now := NewPage(), s.o.Now()
+	for _, src := range sources {
+		for _, x := range src.samples(now) {
+			p.Add(x, sourceHelp[x.Metric])
+		}
+	}
+	return p
+}
 
 // SourcesOf is Sources for one cluster.
 func (s *Scheduler) SourcesOf(cluster string) []streamkeeper.Source {

@@ -113,16 +113,23 @@ func TestSchedulerKeepsItsGrid(t *testing.T) {
 	})
 }
 
+// Many sources do not begin in the same instant, and nobody waits for a first answer because of it.
 func TestSchedulerSpreadsTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		c := &fake{name: "c"}
-		var asked time.Duration
-		s := NewScheduler(Options{Sink: &memorySink{}, Jitter: func(n time.Duration) time.Duration { asked = n; return n / 2 }})
-		s.Add(c, time.Minute, "c")
-		runFor(t, s, 61*time.Second)
-		if d := cmp.Diff([]float64{.5, 60.5}, c.seconds(start)); d != "" || asked != time.Second {
-			t.Errorf("%s (jitter of %s): somebody waits for the first answer", d, asked)
+		half := func(n time.Duration) time.Duration { return n / 2 }
+		for sources, delay := range map[int]float64{1: 0, 3: .02, 500: .5} {
+			start := time.Now()
+			var all []*fake
+			s := NewScheduler(Options{Sink: &memorySink{}, Jitter: half})
+			for range sources {
+				c := &fake{name: "c"}
+				all = append(all, c)
+				s.Add(c, time.Minute, "c")
+			}
+			runFor(t, s, 61*time.Second)
+			if d := cmp.Diff([]float64{delay, 60 + delay}, all[0].seconds(start)); d != "" {
+				t.Errorf("%d sources: %s", sources, d)
+			}
 		}
 	})
 }
@@ -220,40 +227,6 @@ func TestSchedulerRunsOnce(t *testing.T) {
 		}()
 		s.Add(&fake{}, time.Second, "c")
 	})
-}
-
-func TestBudget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(10, nil)
-		start := time.Now()
-		for range 30 {
-			if err := b.Wait(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if took := time.Since(start); took < 1900*time.Millisecond || took > 2100*time.Millisecond {
-			t.Errorf("30 requests at 10 a second after a burst of 10 took %s, want 2 s", took)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		now := time.Now()
-		if err := b.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || !time.Now().Equal(now) {
-			t.Errorf("%v after %s: a hopeless wait must end at once", err, time.Since(now))
-		}
-		time.Sleep(time.Hour)
-		for range 10 {
-			b.Wait(t.Context())
-		}
-		now = time.Now()
-		b.Wait(t.Context())
-		if time.Since(now) < 90*time.Millisecond {
-			t.Error("an hour of rest allows more than one second's burst")
-		}
-	})
-	var none *Budget
-	if err := none.Wait(t.Context()); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestStaleness(t *testing.T) {

@@ -17,12 +17,13 @@ type source struct {
 	first  time.Time // the first round
 	good   time.Time // the last round without an error
 	err    error     // of the last round
+	took   time.Duration
 	rounds int
 	errors int
 }
 
 // done records a round and reports whether the source has just broken or just recovered.
-func (s *source) done(now time.Time, err error) (changed bool) {
+func (s *source) done(now time.Time, took time.Duration, err error) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed = (s.err == nil) != (err == nil)
@@ -30,7 +31,7 @@ func (s *source) done(now time.Time, err error) (changed bool) {
 		s.first = now
 	}
 	s.rounds++
-	s.err = err
+	s.took, s.err = took, err
 	if err != nil {
 		s.errors++
 	} else {
@@ -65,10 +66,13 @@ func (s *source) state(now time.Time) streamkeeper.Source {
 	return out
 }
 
-// samples is what the collector tells about itself after each round.
-func (s *source) samples(now time.Time, took time.Duration) []streamkeeper.Sample {
+// samples is what the collector tells about itself after each round; nothing before the first.
+func (s *source) samples(now time.Time) []streamkeeper.Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.rounds == 0 {
+		return nil
+	}
 	labels := map[string]string{"cluster": s.cluster, "collector": s.collector.Name()}
 	up := 1.0
 	if s.err != nil {
@@ -76,7 +80,14 @@ func (s *source) samples(now time.Time, took time.Duration) []streamkeeper.Sampl
 	}
 	return []streamkeeper.Sample{
 		{Metric: "streamkeeper_collector_up", Labels: labels, At: now, Value: up},
-		{Metric: "streamkeeper_collector_round_seconds", Labels: labels, At: now, Value: took.Seconds()},
+		{Metric: "streamkeeper_collector_round_seconds", Labels: labels, At: now, Value: s.took.Seconds()},
 		{Metric: "streamkeeper_collector_errors_total", Labels: labels, At: now, Value: float64(s.errors)},
 	}
+}
+
+// sourceHelp says what a source's samples mean.
+var sourceHelp = map[string]string{
+	"streamkeeper_collector_up":            "Whether the source's last round was without an error.",
+	"streamkeeper_collector_round_seconds": "How long it took.",
+	"streamkeeper_collector_errors_total":  "Rounds with an error.",
 }
