@@ -18,11 +18,11 @@ func BenchmarkRound(b *testing.B) {
 		for i := range 500 {
 			name := fmt.Sprintf("t%d", i)
 			topic := &topicState{}
-			g := &groupState{state: "Stable", described: true, committedRead: true, committed: map[partition]int64{}}
+			g := &groupState{state: "Stable", described: true, committedRead: true}
 			m := memberState{id: "m", client: "app", host: "h"}
 			for p := range int32(10) {
 				topic.parts = append(topic.parts, partState{leader: 1, lso: n * 100, head: n * 100})
-				g.committed[partition{name, p}] = n*100 - 50
+				g.committed.put(partition{name, p}, positionAt(n*100-50))
 				m.assigned = append(m.assigned, partition{name, p})
 			}
 			g.members = []memberState{m}

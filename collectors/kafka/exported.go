@@ -330,7 +330,7 @@ func (e *exportedRound) committed(s *snapshot, d *dialect, heads readings) {
 				seen[name] = readings{}
 			}
 			seen[name].keepNewest(where, v, at)
-			s.group(name).committed[where] = int64(seen[name][where].value)
+			s.group(name).committed.put(where, positionAt(int64(seen[name][where].value)))
 		}
 	}
 	if !e.points(d, factCommitted, take(false)) {
@@ -350,7 +350,7 @@ func (e *exportedRound) skew(where partition, head float64) float64 {
 func (s *snapshot) group(name string) *groupState {
 	g := s.groups[name]
 	if g == nil {
-		g = &groupState{nameless: true, committed: map[partition]int64{}, committedRead: true}
+		g = &groupState{nameless: true, committedRead: true}
 		s.groups[name] = g
 	}
 	return g

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -51,6 +53,8 @@ type Options struct {
 	FromStart bool
 	// Now is the clock of the request budget; nil means time.Now. Rounds are told their time.
 	Now func() time.Time
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil is the network's own
 }
 
 // Collector watches one cluster. It is a [collectors.Collector]: rounds must not overlap. It survives the
@@ -62,6 +66,7 @@ type Collector struct {
 	track  *tracker
 	stale  collectors.Staleness
 	cache  readCache
+	page   atomic.Pointer[collectors.Page]
 
 	denials denials
 }
@@ -90,13 +95,16 @@ func New(o Options) (*Collector, error) {
 		kgo.RequestTimeoutOverhead(requestTimeout),
 		kgo.RequestRetries(1),
 		kgo.RetryTimeout(requestTimeout),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
+		kgo.RetryBackoffFn(backoff),
 		kgo.MetadataMinAge(time.Second),
 		kgo.DisableClientMetrics(),
 	}
 	secured, err := o.Security.Options()
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
+	}
+	if o.dial != nil {
+		opts = append(opts, kgo.Dialer(o.dial))
 	}
 	// A tenth is kept for what the client asks by itself.
 	budget := collectors.NewBudget(o.RequestsPerSecond*.9, o.Now)
@@ -107,15 +115,37 @@ func New(o Options) (*Collector, error) {
 	return &Collector{o: o, client: client, budget: budget, track: newTracker(o)}, nil
 }
 
-// unasked charges the budget for what the client asks by itself.
+// backoff is how long the client waits after so many failures in a row. A request is tried twice; what the client refreshes by
+// itself it tries for ever, and a cluster that turns us away must not be knocked at several times a second.
+func backoff(failures int) time.Duration {
+	const first, most = 100 * time.Millisecond, 30 * time.Second
+	return min(first<<min(failures-1, 10), most)
+}
+
+// unasked charges the budget for what the client asks by itself, and tells it what is answered.
 type unasked struct{ budget *collectors.Budget }
 
 // OnBrokerWrite is called by the client after each request that it has written.
 func (u unasked) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
-	switch kmsg.Key(key) {
-	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.FindCoordinator:
+	if clientsOwn(key) {
 		u.budget.Spend()
 	}
+}
+
+// OnBrokerE2E is called by the client when a request is over, answered or not.
+func (u unasked) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, _ kgo.BrokerE2E) {
+	if !clientsOwn(key) {
+		u.budget.Answered()
+	}
+}
+
+// clientsOwn reports whether the client asks this by itself.
+func clientsOwn(key int16) bool {
+	switch kmsg.Key(key) {
+	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.FindCoordinator:
+		return true
+	}
+	return false
 }
 
 // Close closes the connections. No round may be running.
@@ -134,6 +164,7 @@ func (c *Collector) Collect(ctx context.Context, now time.Time, sink collectors.
 	r := c.track.absorb(s)
 	c.backfill(ctx, now)
 	c.track.measure(r)
+	c.show(c.track.page(s, r))
 
 	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeGrace)
 	defer cancel()

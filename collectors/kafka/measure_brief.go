@@ -25,11 +25,12 @@ func (m meter) detail() {
 	}
 }
 
-// calm reports whether all is known and nothing is worth a look.
+// calm reports whether nothing of what was read is worth a look. What was not read says nothing: a round that was cut, or a
+// broker that is gone, must not give all groups of a fleet all series.
 func (m meter) calm() bool {
 	g, w := m.g, m.g.work
-	if !g.described || !g.committed || w.fresh < len(g.parts) {
-		return false
+	if !g.described || !g.committed {
+		return true
 	}
 	losses, _, _ := g.lost(m.at)
 	switch {
@@ -38,7 +39,7 @@ func (m meter) calm() bool {
 	case g.size == 0 && w.lag > 0, losses > 0, !g.stray[1].IsZero():
 		return false
 	}
-	for _, p := range g.parts {
+	for _, p := range g.parts.all() {
 		if p.heldFor(m.at) > 0 {
 			return false
 		}
@@ -49,12 +50,17 @@ func (m meter) calm() bool {
 // brief adds the series of a group that is well. What they leave out is unknown, not zero.
 func (m meter) brief() {
 	g, w := m.g, m.g.work
-	m.add("members", float64(g.size))
-	empty := 0.0
-	if !g.empty.IsZero() {
-		empty = m.at.Sub(g.empty).Seconds()
+	if g.described {
+		m.add("members", float64(g.size))
+		empty := 0.0
+		if !g.empty.IsZero() {
+			empty = m.at.Sub(g.empty).Seconds()
+		}
+		m.add("empty_seconds", empty)
 	}
-	m.add("empty_seconds", empty)
+	if !g.committed || 10*w.fresh < 9*g.parts.n {
+		return
+	}
 	m.add("partitions", float64(g.partitions()))
 	m.add("committed_total", g.committedTotal)
 	m.add("produced_total", g.producedTotal)
@@ -67,7 +73,7 @@ func (m meter) brief() {
 	}
 	m.add("stalled_partitions", 0)
 	m.add("commit_age_seconds", g.commitAge(m.at))
-	if spare := g.size - g.partitions(); spare > 0 {
+	if spare := g.size - g.partitions(); g.described && spare > 0 {
 		m.add("idle_members", float64(spare)) // at the least
 	}
 }

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -97,7 +96,7 @@ type work struct {
 
 func (m meter) work() work {
 	g, w := m.g, work{lateKnown: true, lossKnown: true, loss: lossHorizon}
-	for where, p := range g.parts {
+	for where, p := range g.parts.all() {
 		if !p.fresh {
 			continue
 		}
@@ -132,7 +131,7 @@ func (m meter) work() work {
 // none of these: a sum over the rest would be a smaller number, not an unknown one.
 func (m meter) offsets() {
 	g, w := m.g, m.g.work
-	if 10*w.fresh < 9*len(g.parts) {
+	if 10*w.fresh < 9*g.parts.n {
 		return
 	}
 	m.add("partitions", float64(g.partitions()))
@@ -181,9 +180,8 @@ func (g *groupTrack) commitAge(at time.Time) float64 {
 // for all of them (sums, the most frozen) is measured per group.
 func (m meter) partitions(most int) {
 	shown := m.worst(most)
-	for _, where := range slices.SortedFunc(maps.Keys(m.g.parts), comparePartitions) {
-		p := m.g.parts[where]
-		if p.shown = p.fresh && (shown == nil || shown[where]); !p.shown {
+	for where, p := range m.g.parts.all() {
+		if p.shown = p.fresh && (shown == nil || shown[p]); !p.shown {
 			continue
 		}
 		labels := map[string]string{"cluster": m.t.cluster, "group": m.g.name, "topic": where.topic, "partition": itoa(where.index)}
@@ -198,44 +196,55 @@ func (m meter) partitions(most int) {
 
 // worst picks the partitions that lag most; those that have series already are kept while they lag half as much, so
 // that series do not come and go. nil means all.
-func (m meter) worst(most int) map[partition]bool {
-	if len(m.g.parts) <= most {
+func (m meter) worst(most int) map[*groupPart]bool {
+	if m.g.parts.n <= most {
 		return nil
 	}
-	rank := func(where partition) int64 {
-		p := m.g.parts[where]
-		lag := 2 * p.lag(p.part.start)
-		if p.shown {
-			lag = 2*lag + 1
+	order := make([]*groupPart, 0, most+1)
+	for _, p := range m.g.parts.all() {
+		rank := p.rank()
+		if len(order) == most && order[most-1].rank() >= rank {
+			continue
 		}
-		return lag
-	}
-	top := make(map[partition]bool, most)
-	order := make([]partition, 0, most+1)
-	for where := range m.g.parts {
-		at, _ := slices.BinarySearchFunc(order, where, func(a, b partition) int {
-			return cmp.Or(cmp.Compare(rank(b), rank(a)), comparePartitions(a, b))
-		})
-		if order = slices.Insert(order, at, where); len(order) > most {
+		at := len(order)
+		for at > 0 && order[at-1].rank() < rank {
+			at--
+		}
+		if order = slices.Insert(order, at, p); len(order) > most {
 			order = order[:most]
 		}
 	}
-	for _, where := range order {
-		top[where] = true
+	worst := make(map[*groupPart]bool, most)
+	for _, p := range order {
+		worst[p] = true
 	}
-	return top
+	return worst
+}
+
+// rank orders partitions by lag; one that is shown counts for twice of what it lags.
+func (p *groupPart) rank() int64 {
+	lag := 2 * p.lag(p.part.start)
+	if p.shown {
+		lag = 2*lag + 1
+	}
+	return lag
 }
 
 // perGroup is how many partitions of each group have series of their own.
 func (t *tracker) perGroup() int {
-	rows := 0
-	for _, g := range t.groups {
-		rows += len(g.parts)
-	}
+	rows := t.rows()
 	if rows <= fewRows {
 		return rows
 	}
 	return max(1, min(worstRows, t.maxPart/(4*len(t.groups))))
+}
+
+// rows counts what groups read, each partition for each group.
+func (t *tracker) rows() (n int) {
+	for _, g := range t.groups {
+		n += g.parts.n
+	}
+	return n
 }
 
 // lagSeconds is how old the first record is that the group has not committed; 0 when there is none, not
@@ -258,10 +267,10 @@ func (t *tracker) busy(p *groupPart, at time.Time) bool {
 
 // partitions counts what the group reads: by commits and by assignment.
 func (g *groupTrack) partitions() int {
-	n, more := len(g.parts), map[partition]bool(nil)
+	n, more := g.parts.n, map[partition]bool(nil)
 	for _, m := range g.members {
 		for _, p := range m.state.assigned {
-			if g.parts[p] != nil || more[p] {
+			if g.parts.at(p) != nil || more[p] {
 				continue
 			}
 			if more == nil {
@@ -281,8 +290,8 @@ func (g *groupTrack) topics() []string {
 			names = slices.Insert(names, at, name)
 		}
 	}
-	for p := range g.parts {
-		add(p.topic)
+	for name := range g.parts.names() {
+		add(name)
 	}
 	for _, m := range g.members {
 		for _, p := range m.state.assigned {

@@ -16,10 +16,10 @@ func (m meter) counted() {
 	}
 	parts := len(m.t.topics[topics[0]].parts)
 	m.countedFreezes(parts)
-	if len(m.g.parts) < parts {
+	if m.g.parts.n < parts {
 		return
 	}
-	for _, p := range m.g.parts {
+	for _, p := range m.g.parts.all() {
 		if !m.t.busy(p, m.at) {
 			return
 		}
@@ -36,7 +36,7 @@ func (m meter) counted() {
 func (m meter) countedFreezes(parts int) {
 	first, last, frozen, going := time.Time{}, time.Time{}, 0, 0
 	stuck, lag := share{}, int64(0)
-	for _, p := range m.g.parts {
+	for _, p := range m.g.parts.all() {
 		n := p.lag(p.part.start)
 		lag += n
 		switch {
@@ -131,7 +131,7 @@ func (m meter) shares() (shares map[string]*share, lag int64) {
 	for id, member := range m.g.members {
 		s := &share{assigned: len(member.state.assigned)}
 		for _, where := range member.state.assigned {
-			p := m.g.parts[where]
+			p := m.g.parts.at(where)
 			if p == nil || !p.fresh {
 				continue
 			}

@@ -22,11 +22,11 @@ func TestWorstPartitionsHaveSeries(t *testing.T) {
 		}
 		s.topics["t"] = topic
 		for i := range groups {
-			g := &groupState{state: "Stable", described: true, committedRead: true, committed: map[partition]int64{}}
+			g := &groupState{state: "Stable", described: true, committedRead: true}
 			for p := range int32(parts) {
-				g.committed[partition{"t", p}] = n*100 - 1
+				g.committed.put(partition{"t", p}, positionAt(n*100-1))
 			}
-			g.committed[partition{"t", 321}] = 100 // one stands still
+			g.committed.put(partition{"t", 321}, positionAt(100)) // one stands still
 			s.groups[fmt.Sprintf("g%d", i)] = g
 		}
 		r := track.absorb(s)
@@ -64,9 +64,9 @@ func TestWorstPartitionsHaveSeries(t *testing.T) {
 // What is asked of a coordinator at once is bounded by rows, not by groups alone.
 func TestAffordable(t *testing.T) {
 	track := newTracker(Options{Cluster: "c"})
-	wide := &groupTrack{committed: true, parts: map[partition]*groupPart{}}
+	wide := &groupTrack{committed: true}
 	for i := range int32(6_000) {
-		wide.parts[partition{"t", i}] = nil
+		wide.parts.put(partition{"t", i}, &groupPart{})
 	}
 	track.groups = map[string]*groupTrack{"a": wide, "b": wide, "c": wide}
 	names := []string{"a", "b", "c", "d", "e"}

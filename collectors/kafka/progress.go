@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -79,33 +80,36 @@ func (p *progress) frozenFor(at time.Time) time.Duration {
 
 // gapRing holds a group's newest waits for a commit.
 type gapRing struct {
-	seconds []float64
-	next    int
-	p95     float64
-	known   bool
+	ms    []uint32
+	next  int
+	added bool // since the last settle
+	p95   float64
+	known bool
 }
 
-const (
-	maxGaps = 256
-	minGaps = 1 // a group that commits once a minute must not be late before it has committed five times
-)
+const maxGaps = 256
 
 func (g *gapRing) add(d time.Duration) {
-	if len(g.seconds) < maxGaps {
-		g.seconds = append(g.seconds, d.Seconds())
-	} else {
-		g.seconds[g.next] = d.Seconds()
-		g.next = (g.next + 1) % maxGaps
-	}
-}
-
-// settle computes the 95th percentile once a round. It is unknown without any.
-func (g *gapRing) settle() {
-	if len(g.seconds) < minGaps {
+	ms := uint32(min(max(0, d.Milliseconds()), math.MaxUint32))
+	g.added = true
+	if len(g.ms) < maxGaps {
+		g.ms = append(g.ms, ms)
 		return
 	}
-	sorted := slices.Sorted(slices.Values(g.seconds))
-	g.p95, g.known = sorted[(len(sorted)*95-1)/100], true
+	g.ms[g.next] = ms
+	g.next = (g.next + 1) % maxGaps
+}
+
+// settle computes the 95th percentile once a round. It is unknown without any; one is enough: a group that commits once a
+// minute must not be late before it has committed five times.
+func (g *gapRing) settle() {
+	if !g.added {
+		return
+	}
+	var sorted [maxGaps]uint32 // of ten thousand groups each round: no garbage
+	n := copy(sorted[:], g.ms)
+	slices.Sort(sorted[:n])
+	g.p95, g.known, g.added = float64(sorted[(n*95-1)/100])/1000, true, false
 }
 
 // stallAfter is how long a partition must stand still to count as stalled: three usual gaps, thirty

@@ -94,7 +94,7 @@ func TestStallAfter(t *testing.T) {
 	for range 10 * maxGaps {
 		g.add(time.Second)
 	}
-	if len(g.seconds) != maxGaps {
-		t.Errorf("%d gaps kept", len(g.seconds))
+	if len(g.ms) != maxGaps {
+		t.Errorf("%d gaps kept", len(g.ms))
 	}
 }

@@ -27,18 +27,19 @@ const (
 
 // readCache is what large clusters are not asked in every round.
 type readCache struct {
-	rounds    int
-	clusterID string
-	brokers   map[int32]brokerState
-	topics    map[string]*topicState // as Metadata told, offsets unset
-	newest    map[string]time.Time
-	moved     bool // a leader was not where Metadata said: ask again
-	configs   turns[string]
-	dynamic   turns[int32] // brokers, for what was set on them while they run
-	disks     turns[int32]
-	quorum    turns[int32] // one
-	quotas    turns[int32] // one
-	slots     turns[int32] // one, of how much brokers copy at once
+	rounds     int
+	clusterID  string
+	controller int32
+	brokers    map[int32]brokerState
+	topics     map[string]*topicState // as Metadata told; offsets are of the newest round
+	newest     map[string]time.Time
+	moved      bool // a leader was not where Metadata said: ask again
+	configs    turns[string]
+	dynamic    turns[int32] // brokers, for what was set on them while they run
+	disks      turns[int32]
+	quorum     turns[int32] // one
+	quotas     turns[int32] // one
+	slots      turns[int32] // one, of how much brokers copy at once
 }
 
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
@@ -80,11 +81,10 @@ func (c *Collector) readMetadata(ctx context.Context, s *snapshot) {
 			return
 		}
 	}
-	s.clusterID, s.brokers, s.topicsRead = c.cache.clusterID, c.cache.brokers, true
-	for name, cached := range c.cache.topics {
-		t := *cached
-		t.parts = slices.Clone(cached.parts)
-		s.topics[name] = &t
+	s.clusterID, s.controller, s.brokers = c.cache.clusterID, c.cache.controller, c.cache.brokers
+	s.topics, s.topicsRead = c.cache.topics, true
+	for _, t := range s.topics {
+		t.forgetOffsets()
 	}
 }
 
@@ -105,7 +105,7 @@ func (c *Collector) askMetadata(ctx context.Context) error {
 		return fmt.Errorf("asking for metadata: %w", err)
 	}
 	resp := answer.(*kmsg.MetadataResponse)
-	c.cache.moved = false
+	c.cache.moved, c.cache.controller = false, resp.ControllerID
 	if resp.ClusterID != nil {
 		c.cache.clusterID = *resp.ClusterID
 	}

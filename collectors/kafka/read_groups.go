@@ -97,7 +97,7 @@ func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
 			if collectors.Own(g.Group) || c.denials.lately(g.Group, s.at) {
 				continue
 			}
-			state := &groupState{coordinator: id, kip848: kind == "consumer", committed: map[partition]int64{}}
+			state := &groupState{coordinator: id, kip848: kind == "consumer"}
 			if g.GroupState == "Empty" { // it has no members, and a description would tell no more
 				state.state, state.described = g.GroupState, true
 			}
@@ -139,6 +139,7 @@ func (c *Collector) describedClassic(s *snapshot, g kmsg.DescribeGroupsResponseG
 		var assignment kmsg.ConsumerMemberAssignment
 		if len(m.MemberAssignment) > 0 && assignment.ReadFrom(m.MemberAssignment) == nil {
 			for _, t := range assignment.Topics {
+				member.assigned = slices.Grow(member.assigned, len(t.Partitions))
 				for _, index := range t.Partitions {
 					member.assigned = append(member.assigned, partition{t.Topic, index})
 				}
@@ -162,6 +163,7 @@ func (c *Collector) describedConsumer(s *snapshot, g kmsg.ConsumerGroupDescribeR
 		}
 		for _, t := range m.Assignment.TopicPartitions {
 			name := cmp.Or(t.Topic, topics[t.TopicID])
+			member.assigned = slices.Grow(member.assigned, len(t.Partitions))
 			for _, index := range t.Partitions {
 				member.assigned = append(member.assigned, partition{name, index})
 			}
@@ -238,13 +240,19 @@ func (t *tracker) affordable(names []string) (chunk, rest []string) {
 	for i, name := range names {
 		n := usual
 		if g := t.groups[name]; g != nil && g.committed {
-			n = len(g.parts)
+			n = g.parts.n
 		}
 		if rows += n; i > 0 && (rows > rowsPerRequest || i == groupsPerRequest) {
 			return names[:i], names[i:]
 		}
 	}
 	return names, nil
+}
+
+// has reports whether the cluster has a partition, as far as Metadata told.
+func (s *snapshot) has(topic string, index int32) bool {
+	t := s.topics[topic]
+	return t != nil && index >= 0 && int(index) < len(t.parts)
 }
 
 func (c *Collector) takeCommitted(s *snapshot, g kmsg.OffsetFetchResponseGroup) {
@@ -266,8 +274,8 @@ func (c *Collector) takeCommitted(s *snapshot, g kmsg.OffsetFetchResponseGroup) 
 			switch {
 			case p.ErrorCode != 0:
 				whole = false
-			case p.Offset >= 0:
-				state.committed[partition{t.Topic, p.Partition}] = p.Offset
+			case p.Offset >= 0 && s.has(t.Topic, p.Partition):
+				state.committed.put(partition{t.Topic, p.Partition}, positionAt(p.Offset))
 			}
 		}
 	}

@@ -71,8 +71,8 @@ func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 func (c *Collector) wanted(s *snapshot) []partition {
 	read := map[string]bool{}
 	for _, g := range s.groups {
-		for p := range g.committed {
-			read[p.topic] = true
+		for name := range g.committed.names() {
+			read[name] = true
 		}
 		for _, m := range g.members {
 			for _, p := range m.assigned {
@@ -254,7 +254,7 @@ type wantedAge struct {
 func (t *tracker) unknownAges(now time.Time) map[partition]wantedAge {
 	out := map[partition]wantedAge{}
 	for _, g := range t.groups {
-		for where, p := range g.parts {
+		for where, p := range g.parts.all() {
 			if !p.fresh || len(out) >= maxBackfill || !p.part.backfilled.IsZero() && now.Sub(p.part.backfilled) < backfillEvery {
 				continue
 			}

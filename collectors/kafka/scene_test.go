@@ -64,11 +64,11 @@ func (s *scene) look() {
 	s.t.Helper()
 	s.now += 5
 	topic := &topicState{id: [16]byte{1}}
-	group := &groupState{state: "Stable", described: true, committedRead: true, committed: map[partition]int64{}}
+	group := &groupState{state: "Stable", described: true, committedRead: true}
 	for p := range s.heads {
 		topic.parts = append(topic.parts, partState{leader: 1, start: s.starts[p], lso: s.lso[p], head: s.heads[p]})
 		if s.commit[p] >= 0 {
-			group.committed[partition{"t", int32(p)}] = s.commit[p]
+			group.committed.put(partition{"t", int32(p)}, positionAt(s.commit[p]))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.members)) {

@@ -14,8 +14,9 @@ const leaderUnknown int32 = math.MaxInt32
 // snapshot is what one round read. Missing entries were not read, which is different from not existing:
 // the flags say which lists are whole.
 type snapshot struct {
-	at        time.Time
-	clusterID string
+	at         time.Time
+	clusterID  string
+	controller int32 // -1: none; may be any broker where a quorum keeps it to itself
 
 	brokers    map[int32]brokerState // nil: Metadata failed
 	reachable  map[int32]bool        // by node id: connected and answered
@@ -67,7 +68,7 @@ type groupState struct {
 	members       []memberState
 	nameless      bool // members are only counted
 	count         int  // and so many they are
-	committed     map[partition]int64
+	committed     table[position]
 	committedRead bool // committed is whole
 }
 
@@ -80,6 +81,15 @@ type memberState struct {
 type partition struct {
 	topic string
 	index int32
+}
+
+// forgetOffsets leaves what Metadata told.
+func (t *topicState) forgetOffsets() {
+	t.newest = time.Time{}
+	for i := range t.parts {
+		p := &t.parts[i]
+		p.start, p.lso, p.head = unset, unset, unset
+	}
 }
 
 func newPartState() partState { return partState{leader: -1, start: unset, lso: unset, head: unset} }

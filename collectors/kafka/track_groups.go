@@ -19,11 +19,10 @@ type groupTrack struct {
 	described bool // in this round
 	committed bool // in this round
 
-	parts    map[partition]*groupPart
-	members  map[string]*memberTrack    // by member id
-	size     int                        // how many members it has
-	nameless bool                       // they are only counted
-	owned    map[partition]*memberTrack // by whom, while a round is absorbed
+	parts    table[*groupPart]
+	members  map[string]*memberTrack // by member id
+	size     int                     // how many members it has
+	nameless bool                    // they are only counted
 	gaps     gapRing
 
 	committedTotal, producedTotal float64
@@ -45,8 +44,9 @@ type groupTrack struct {
 type groupPart struct {
 	progress
 	part       *partTrack
-	headSeen   int64 // the head that producedTotal has counted up to
-	owner      string
+	headSeen   int64        // the head that producedTotal has counted up to
+	member     *memberTrack // to whom the last description gave it
+	owner      string       // who had it last
 	ownerName  string
 	oldOwner   string // the one before, while the stall that it had is not over
 	oldName    string
@@ -71,7 +71,7 @@ func (t *tracker) absorbGroups(s *snapshot, r *round) {
 		g := t.groups[name]
 		if g == nil {
 			g = &groupTrack{
-				name: name, first: s.at, parts: map[partition]*groupPart{},
+				name: name, first: s.at,
 				labels: map[string]string{"cluster": t.cluster, "group": name},
 			}
 			t.groups[name] = g
@@ -110,7 +110,7 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 	if g.committed {
 		t.absorbOffsets(g, state, r)
 	} else {
-		for _, p := range g.parts {
+		for _, p := range g.parts.all() {
 			p.fresh = false
 		}
 	}
@@ -121,7 +121,6 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 		t.absorbMembers(g, state.members, r)
 		t.absorbMakeup(g, state, r)
 		t.absorbOwners(g, r)
-		g.owned = nil
 	}
 	if g.committed {
 		g.gaps.settle()
@@ -129,48 +128,39 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 		t.followHolds(g, r)
 		g.settleBehind(r.at)
 	}
-	state.committed = nil // what is remembered of it is in g.parts
+	state.committed = table[position]{} // what is remembered of it is in g.parts
 }
 
 // absorbOffsets advances every partition that the group has a committed offset on.
 func (t *tracker) absorbOffsets(g *groupTrack, state *groupState, r *round) {
-	for _, p := range g.parts {
+	for _, p := range g.parts.all() {
 		p.progress.fresh = false
 	}
-	var moved []partition // in order, for what is told of them
-	for where, committed := range state.committed {
-		part, gp := t.part(where), g.parts[where]
-		switch {
-		case part == nil || !part.fresh || committed < 0:
-		case gp != nil && gp.part == part && !gp.assumed && committed == gp.progress.committed && committed <= part.head:
-			t.step(g, where, gp, committed, r)
-		default:
-			moved = append(moved, where)
-		}
+	for where, at := range state.committed.all() {
+		t.absorbOffset(g, where, at.offset(), r)
 	}
-	slices.SortFunc(moved, comparePartitions)
-	for _, where := range moved {
-		committed, part := state.committed[where], t.part(where)
-		if committed > part.head { // an offset of a topic that was made anew since
-			delete(g.parts, where)
-			continue
-		}
-		gp := g.parts[where]
-		if gp == nil || gp.part != part || gp.assumed {
-			if gp != nil && gp.assumed {
-				t.firstCommit(g, where, gp, r)
-			}
-			g.parts[where] = newGroupPart(part, r.at, committed)
-			continue
-		}
-		t.step(g, where, gp, committed, r)
-	}
-	for where, gp := range g.parts {
-		if _, ok := state.committed[where]; !ok && !gp.assumed || t.part(where) == nil {
-			delete(g.parts, where) // the offset expired, or the topic is gone
+	for where, gp := range g.parts.all() {
+		if state.committed.at(where) == 0 && !gp.assumed || t.part(where) == nil {
+			g.parts.put(where, nil) // the offset expired, or the topic is gone
 		}
 	}
 	t.assume(g, state, r)
+}
+
+func (t *tracker) absorbOffset(g *groupTrack, where partition, committed int64, r *round) {
+	part, gp := t.part(where), g.parts.at(where)
+	switch {
+	case part == nil || !part.fresh:
+	case committed > part.head: // an offset of a topic that was made anew since
+		g.parts.put(where, nil)
+	case gp == nil || gp.part != part || gp.assumed:
+		if gp != nil && gp.assumed {
+			t.firstCommit(g, where, gp, r)
+		}
+		g.parts.put(where, newGroupPart(part, r.at, committed))
+	default:
+		t.step(g, where, gp, committed, r)
+	}
 }
 
 // firstCommit learns from a first commit how long this group may take for one: since its members own the partition, or
@@ -207,7 +197,7 @@ func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
 	var owned map[partition]time.Time // most groups have none: it is made when there is one
 	for _, m := range g.members {
 		for _, where := range m.state.assigned {
-			if _, ok := state.committed[where]; ok {
+			if state.committed.at(where) != 0 {
 				continue
 			}
 			since := g.uncommitted[where]
@@ -221,9 +211,9 @@ func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
 		}
 	}
 	g.uncommitted = owned
-	for where, gp := range g.parts {
+	for where, gp := range g.parts.all() {
 		if _, still := owned[where]; gp.assumed && !still {
-			delete(g.parts, where)
+			g.parts.put(where, nil)
 		}
 	}
 	for where, since := range owned {
@@ -231,11 +221,11 @@ func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
 		if part == nil || !part.fresh || r.at.Sub(since) < uncommittedFor {
 			continue
 		}
-		gp := g.parts[where]
+		gp := g.parts.at(where)
 		if gp == nil || gp.part != part || gp.progress.committed > part.head {
 			gp = newGroupPart(part, r.at, part.head)
 			gp.assumed = true
-			g.parts[where] = gp
+			g.parts.put(where, gp)
 			continue
 		}
 		t.step(g, where, gp, gp.progress.committed, r)
@@ -331,7 +321,7 @@ func (g *groupTrack) idle() bool {
 
 // settleBehind keeps since when the group has had something to commit.
 func (g *groupTrack) settleBehind(at time.Time) {
-	for _, p := range g.parts {
+	for _, p := range g.parts.all() {
 		if p.fresh && p.progress.committed < p.head {
 			if g.behind.IsZero() {
 				g.behind = at

@@ -38,7 +38,7 @@ func (t *tracker) absorbMembers(g *groupTrack, members []memberState, r *round) 
 	}
 	t.resize(g, len(now), known, r)
 	g.members, g.nameless = now, false
-	g.owned = g.owners()
+	g.own()
 	t.watchFrozenMembers(g, r.at)
 }
 
@@ -149,8 +149,8 @@ func (t *tracker) watchFrozenMembers(g *groupTrack, at time.Time) {
 	for _, m := range g.members {
 		busy, frozen := 0, 0
 		for _, where := range m.state.assigned {
-			gp := g.parts[where]
-			if gp == nil || !gp.fresh || g.owned[where] != m || !t.headMoves(at, gp.part) {
+			gp := g.parts.at(where)
+			if gp == nil || !gp.fresh || gp.member != m || !t.headMoves(at, gp.part) {
 				continue
 			}
 			busy++
@@ -175,13 +175,16 @@ func (g *groupTrack) usuallyBy(round time.Duration) time.Duration {
 	return d
 }
 
-// owners maps each assigned partition to its member.
-func (g *groupTrack) owners() map[partition]*memberTrack {
-	owners := make(map[partition]*memberTrack, len(g.parts))
+// own gives each partition that is assigned to its member.
+func (g *groupTrack) own() {
+	for _, gp := range g.parts.all() {
+		gp.member = nil
+	}
 	for _, m := range g.members {
-		for _, p := range m.state.assigned {
-			owners[p] = m
+		for _, where := range m.state.assigned {
+			if gp := g.parts.at(where); gp != nil {
+				gp.member = m
+			}
 		}
 	}
-	return owners
 }

@@ -50,7 +50,7 @@ func (t *tracker) placesOf(g *groupTrack, at time.Time) map[string]*reader {
 		}
 		return out[topic]
 	}
-	for where, p := range g.parts {
+	for where, p := range g.parts.all() {
 		rd := of(where.topic)
 		unread := p.lag(p.part.start)
 		rd.unread += unread

@@ -168,7 +168,7 @@ func TestReadTopicDeleted(t *testing.T) {
 	s.rounds(2, 0)
 	s.with = func(snap *snapshot) {
 		delete(snap.topics, "t")
-		snap.groups["g"].committed, snap.groups["g"].members[0].assigned = map[partition]int64{}, nil
+		snap.groups["g"].committed, snap.groups["g"].members[0].assigned = table[position]{}, nil
 	}
 	s.events = nil
 	s.look()

@@ -3,7 +3,6 @@ package kafka
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
@@ -31,8 +30,8 @@ func (t *tracker) absorbOwners(g *groupTrack, r *round) {
 	for _, m := range g.members {
 		shared[m.key]++
 	}
-	for where, gp := range g.parts {
-		m := g.owned[where]
+	for _, gp := range g.parts.all() {
+		m := gp.member
 		if m == nil {
 			continue
 		}
@@ -58,17 +57,10 @@ func (t *tracker) absorbOwners(g *groupTrack, r *round) {
 // followStalls tells when a partition stalls, when the stall is over, and whether it was the partition's
 // or its owner's.
 func (t *tracker) followStalls(g *groupTrack, r *round) {
-	var standing []partition
-	for where, gp := range g.parts {
-		if gp.fresh && (gp.stall != nil || t.stalled(g, gp, r.at)) {
-			standing = append(standing, where)
-		}
-	}
-	slices.SortFunc(standing, comparePartitions)
-	for _, where := range standing {
-		gp := g.parts[where]
+	for where, gp := range g.parts.all() {
 		switch {
-		case gp.stall == nil && t.stalled(g, gp, r.at):
+		case !gp.fresh || gp.stall == nil && !t.stalled(g, gp, r.at):
+		case gp.stall == nil:
 			gp.stall = &stall{offset: gp.progress.committed, began: gp.frozen}
 			t.tellStall(g, where, gp, "stall_began", r, "%s stands still on %s-%d at %d", nil)
 		case gp.progress.committed != gp.stall.offset || gp.frozen.IsZero():
@@ -92,7 +84,7 @@ func (t *tracker) followStalls(g *groupTrack, r *round) {
 func (t *tracker) followed(g *groupTrack, where partition, gp *groupPart, r *round) {
 	attrs := map[string]any{"old_owner": gp.oldName, "new_owner": gp.ownerName}
 	owned, going := 0, 0
-	for _, other := range g.parts {
+	for _, other := range g.parts.all() {
 		if other.owner != gp.oldOwner || other == gp || !t.headMoves(r.at, other.part) {
 			continue
 		}
@@ -114,7 +106,7 @@ func (t *tracker) followed(g *groupTrack, where partition, gp *groupPart, r *rou
 // outlived tells of a stall that went from owner to owner and back, each of whom was gone too soon to be watched for long,
 // provided something else of the group went on since it began: then it is neither the owners nor the group.
 func (t *tracker) outlived(g *groupTrack, where partition, gp *groupPart, r *round) {
-	for _, other := range g.parts {
+	for _, other := range g.parts.all() {
 		if other != gp && other.moved.After(gp.stall.began) {
 			gp.stall.followed, gp.stall.owners = true, 0
 			t.tellStall(g, where, gp, "stall_followed_partition", r, "%s stands still on %s-%d at %d whoever owns it",

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -69,7 +68,7 @@ type holds struct {
 func (m meter) holds() (h holds, ok bool) {
 	written := map[int64]time.Time{} // by producer: one transaction may hold many partitions
 	h.judgable = true
-	for _, p := range m.g.parts {
+	for _, p := range m.g.parts.all() {
 		if p.fresh && p.part.lso == unset {
 			return h, false // without stable offsets nothing is known
 		}
@@ -119,21 +118,16 @@ func (m meter) transactions() {
 
 // followHolds tells once of each transaction that holds a group up, and again when more is known of it.
 func (t *tracker) followHolds(g *groupTrack, r *round) {
-	var held []partition
-	for where, gp := range g.parts {
-		switch {
-		case gp.heldFor(r.at) >= heldAfter:
-			held = append(held, where)
-		case gp.part.lsoFrozen.IsZero():
+	told := 0
+	for where, gp := range g.parts.all() {
+		if gp.part.lsoFrozen.IsZero() {
 			gp.heldTold = ""
 		}
-	}
-	slices.SortFunc(held, comparePartitions)
-	told := 0
-	for _, where := range held {
-		gp := g.parts[where]
+		if gp.heldFor(r.at) < heldAfter || told == maxHeldEvery {
+			continue
+		}
 		text, attrs := gp.holdAttrs(g, where)
-		if text == gp.heldTold || told == maxHeldEvery {
+		if text == gp.heldTold {
 			continue
 		}
 		gp.heldTold = text

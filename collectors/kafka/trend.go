@@ -42,9 +42,12 @@ func (p *progress) trend(at time.Time, window time.Duration) {
 		keep++
 	}
 	p.lags = slices.Delete(p.lags, 0, keep)
-	if n := len(p.lags); n >= 2 && now.ms-p.lags[n-2].ms < 2*window.Milliseconds()/(maxLagPoints-1) {
-		p.lags[n-1] = now
-		return
+	if n := len(p.lags); n >= 2 {
+		plateau := p.lags[n-2].lag == now.lag && p.lags[n-1].lag == now.lag // it needs its two ends only
+		if plateau || now.ms-p.lags[n-2].ms < 2*window.Milliseconds()/(maxLagPoints-1) {
+			p.lags[n-1] = now
+			return
+		}
 	}
 	if len(p.lags) == maxLagPoints {
 		p.lags = slices.Delete(p.lags, 1, 2)
