@@ -37,15 +37,13 @@ const foreignInterval = 15 * time.Second
 
 // doctor is the diagnosis of all clusters: the loop and what it keeps.
 type doctor struct {
-	loop     *diagnose.Loop
-	history  *history.Store
-	notifier *notify.Notifier // nil: nobody is told
-	// connections are the collectors that hold some.
-	connections []interface{ Close() }
-	logs        *logs      // nil: none are taken
-	telemetry   *telemetry // nil: none is taken
-	deploys     *deploys.Receiver
-	watching    watching
+	loop      *diagnose.Loop
+	history   *history.Store
+	notifier  *notify.Notifier // nil: nobody is told
+	logs      *logs            // nil: none are taken
+	telemetry *telemetry       // nil: none is taken
+	deploys   *deploys.Receiver
+	watching  watching
 }
 
 // listener is a collector that others push to.
@@ -79,7 +77,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	if s.places, err = openSeries(s.config); err != nil {
 		return fmt.Errorf("open the measurements: %w", err)
 	}
-	s.scheduler = collectors.NewScheduler(collectors.Options{Sink: collectors.WithoutOwn(s.places), Logger: s.log})
+	s.schedule(collectors.WithoutOwn(s.places))
 	s.doctor = &doctor{}
 	if err := s.wireLogs(registry, options); err != nil {
 		return err
@@ -162,16 +160,7 @@ func (s *system) addCollectors(registry *prometheus.Registry) error {
 		}
 	}
 	for _, cl := range s.config.Clusters {
-		every := cl.Scrape.Duration
-		switch {
-		case every > 0:
-		case cl.Events != "": // a Streamkeeper broker can be read as often as our own
-			every = s.config.Diagnose.Tick.Duration
-		case cl.Probe.Enabled:
-			every = probedInterval
-		default:
-			every = foreignInterval
-		}
+		every := s.config.interval(cl)
 		if err := s.addCluster(cl, every, nil, nil, false); err != nil {
 			return err
 		}
@@ -185,21 +174,15 @@ func (s *system) addCollectors(registry *prometheus.Registry) error {
 // addCluster schedules one cluster's sources. Nil clients use the network; fresh says that the cluster began
 // with us.
 func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, ringing *http.Client, fresh bool) error {
-	o := kafka.Options{Cluster: cl.Name, Kind: "kafka", Brokers: cl.Brokers, Security: cl.security(), FromStart: fresh}
-	if cl.Events != "" {
-		o.Kind, o.Facts = "embedded", map[string]bool{"tiering": true}
-	}
+	o := kafka.Options{FromStart: fresh}
 	if len(cl.Declared) > 0 {
 		d := declared.New(cl.Name, cl.Declared, s.places.world)
 		o.MoreConfigs = d.Configs
 		s.scheduler.Add(d, every, cl.Name)
 	}
-	k, err := kafka.New(o)
-	if err != nil {
-		return fmt.Errorf("cluster %s: %w", cl.Name, err)
+	if err := s.addKafka(cl, o, every); err != nil {
+		return err
 	}
-	s.doctor.connections = append(s.doctor.connections, k)
-	s.scheduler.Add(k, every, cl.Name)
 	for _, u := range cl.Metrics {
 		c, err := scrape.New(scrape.Options{Cluster: cl.Name, URL: u, Client: scraping})
 		if err != nil {
@@ -258,12 +241,9 @@ func (d *doctor) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Close ends the connections that the diagnosis holds.
+// Close ends what the diagnosis holds.
 func (d *doctor) Close() error {
 	d.telemetry.Close()
-	for _, c := range d.connections {
-		c.Close()
-	}
 	if d.history == nil {
 		return nil
 	}

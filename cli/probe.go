@@ -59,7 +59,7 @@ func (s *system) addProbe(cl ClusterConfig, registry *prometheus.Registry) error
 	if err != nil {
 		return fmt.Errorf("cluster %s: %w", cl.Name, err)
 	}
-	s.doctor.connections = append(s.doctor.connections, p)
+	s.connections = append(s.connections, p)
 	registry.MustRegister(p.Metrics())
 	s.scheduler.Add(p, probe.DefaultEvery, cl.Name)
 	return nil

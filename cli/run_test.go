@@ -116,6 +116,10 @@ func TestRun_UpServesIsDiagnosedRecordedAndStops(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("diagnose of an idle broker: exit %d: %s %s", code, stdout, stderr)
 	}
+	if families := metricsOf(t, http.Get, "http://"+address+"/metrics"); families["streamkeeper_broker_reachable"] == nil ||
+		families["streamkeeper_broker_up"] == nil || families["streamkeeper_collector_up"] == nil || families["streamkeeper_diagnose_health_score"] == nil {
+		t.Errorf("%d metrics, want those of broker, sources and diagnosis", len(families))
+	}
 	var reports streamkeeper.Reports
 	if err := json.Unmarshal([]byte(stdout), &reports); err != nil || len(reports.Reports) != 1 || reports.Reports[0].Cluster.Name != "local" {
 		t.Errorf("reports: %v %s", err, stdout)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/streamkeeper-io/streamkeeper/collectors"
@@ -27,6 +26,9 @@ type system struct {
 	scheduler *collectors.Scheduler
 	doctor    *doctor // nil when diagnosis is off
 	web       *web.Server
+	metrics   *metricsPage
+	// connections are the collectors that hold some.
+	connections []interface{ Close() }
 }
 
 // wire builds the pipeline: broker, collectors, places, diagnosis, web. say hears how far it is. What it opened before an
@@ -51,11 +53,15 @@ func wire(ctx context.Context, p Process, c Config, log *slog.Logger, address st
 		gatherers = append(gatherers, s.node.registry)
 		options.Mounts["GET /api/v1/broker/events"] = s.node.telemetry.Events()
 	}
-	options.Metrics = promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})
+	s.metrics = &metricsPage{own: gatherers}
+	options.Metrics = s.metrics
 	if c.Diagnose.Enabled {
-		if err := s.wireDiagnosis(ctx, registry, &options, address); err != nil {
-			return s, err
-		}
+		err = s.wireDiagnosis(ctx, registry, &options, address)
+	} else {
+		err = s.wireMeasuring()
+	}
+	if err != nil {
+		return s, err
 	}
 	s.web = web.New(options)
 	return s, nil
@@ -93,6 +99,9 @@ func (s *system) Close() error {
 	var errs []error
 	if s.doctor != nil {
 		errs = append(errs, s.doctor.Close())
+	}
+	for _, c := range s.connections {
+		c.Close()
 	}
 	if s.places != nil {
 		errs = append(errs, s.places.Close())

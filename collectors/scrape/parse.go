@@ -33,7 +33,7 @@ type parser struct {
 
 // series is one exposed series; its labels map is shared by its samples and never written again.
 type series struct {
-	metric string
+	metric string // empty: it is left out
 	labels map[string]string
 	seen   uint64 // the round that had it last
 }
@@ -51,7 +51,7 @@ func (p *parser) round(body []byte, contentType string, now time.Time) ([]stream
 	}
 	p.n++
 	samples := make([]streamkeeper.Sample, 0, len(p.live)+16)
-	for {
+	for exposed := 0; ; {
 		entry, err := text.Next()
 		if errors.Is(err, io.EOF) {
 			return append(samples, p.endUnseen(now)...), nil
@@ -62,7 +62,7 @@ func (p *parser) round(body []byte, contentType string, now time.Time) ([]stream
 		if entry != textparse.EntrySeries {
 			continue
 		}
-		if len(samples) >= p.max {
+		if exposed++; exposed > p.max {
 			return nil, fmt.Errorf("more than %d samples", p.max)
 		}
 		name, _, v := text.Series()
@@ -76,6 +76,9 @@ func (p *parser) round(body []byte, contentType string, now time.Time) ([]stream
 			continue // exposed twice: the first one counts, as in Prometheus
 		}
 		known.seen = p.n
+		if known.metric == "" {
+			continue
+		}
 		samples = append(samples, streamkeeper.Sample{Metric: known.metric, Labels: known.labels, At: now, Value: v})
 	}
 }
@@ -103,11 +106,19 @@ func (p *parser) learn(text textparse.Parser) (*series, error) {
 		}
 		s.labels[name] = strings.Clone(l.Value)
 	})
+	if strings.HasPrefix(s.metric, ownPrefix) && exposed.Has("cluster") {
+		s.metric, s.labels = "", nil
+		return s, err
+	}
 	for name, value := range p.fixed {
 		s.labels[name] = value
 	}
 	return s, err
 }
+
+// ownPrefix starts the names of the product's metrics. Those that name a cluster are what another Streamkeeper measured or
+// found there: of the target itself they say nothing, and a finding must not be evidence of itself.
+const ownPrefix = "streamkeeper_"
 
 // endUnseen forgets the series that this round did not have and returns their staleness markers.
 func (p *parser) endUnseen(now time.Time) []streamkeeper.Sample {
@@ -121,8 +132,10 @@ func (p *parser) endUnseen(now time.Time) []streamkeeper.Sample {
 	markers := make([]streamkeeper.Sample, 0, len(ended))
 	for _, text := range ended {
 		s := p.live[text]
-		markers = append(markers, streamkeeper.Sample{Metric: s.metric, Labels: s.labels, At: now, Value: collectors.Stale()})
 		delete(p.live, text)
+		if s.metric != "" {
+			markers = append(markers, streamkeeper.Sample{Metric: s.metric, Labels: s.labels, At: now, Value: collectors.Stale()})
+		}
 	}
 	return markers
 }

@@ -102,6 +102,11 @@ func TestScrapeFormats(t *testing.T) {
 			"no content type is text", "weird/type", "m 1\nm 2\n",
 			[]string{"m{cluster=c} 1", "scrape_samples_scraped{cluster=c} 1", "up{cluster=c} 1"},
 		},
+		{
+			"what another Streamkeeper measured is not the target's", "text/plain",
+			"streamkeeper_group_lag_messages{cluster=\"x\",group=\"a\"} 1\nstreamkeeper_broker_up{broker=\"0\"} 1\n",
+			[]string{"scrape_samples_scraped{cluster=c} 2", "streamkeeper_broker_up{broker=0,cluster=c} 1", "up{cluster=c} 1"},
+		},
 		{"nothing exposed is up", "text/plain", "", []string{"scrape_samples_scraped{cluster=c} 0", "up{cluster=c} 1"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -137,7 +142,7 @@ func TestScrapeEndsWhatIsGone(t *testing.T) {
 	}{
 		{"two series", 0, "a 1\nb 2\n", append([]string{"a{cluster=c,job=broker} 1", "b{cluster=c,job=broker} 2"}, up(2, 1)...)},
 		{"one is gone", 0, "a 1\n", append([]string{"a{cluster=c,job=broker} 1", "b{cluster=c,job=broker} stale"}, up(1, 1)...)},
-		{"it is ended once", 0, "a 1\n", append([]string{"a{cluster=c,job=broker} 1"}, up(1, 1)...)},
+		{"it is ended once, and what is left out never", 0, "a 1\n", append([]string{"a{cluster=c,job=broker} 1"}, up(1, 1)...)},
 		{"a failed scrape ends all", 500, "a 1\n", append([]string{"a{cluster=c,job=broker} stale"}, up(0, 0)...)},
 		{"and says so as long as it lasts", 500, "", up(0, 0)},
 		{"back", 0, "a 5\n", append([]string{"a{cluster=c,job=broker} 5"}, up(1, 1)...)},
