@@ -44,6 +44,9 @@ func (m Memory) blind(now time.Time) bool { return now.Before(m.BlindUntil) }
 
 // date sets when a present observation began, and remembers it.
 func (m *Memory) date(o *streamkeeper.Observation, before Memory, now time.Time) {
+	if o.State != streamkeeper.Present && o.State != streamkeeper.Unknown {
+		return // of a fleet most are absent: no key is made for them
+	}
 	key := o.Node + "|" + o.Entity.Key()
 	old, known := before.Onsets[key]
 	switch {

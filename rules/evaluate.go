@@ -61,7 +61,8 @@ func (c *Catalog) Symptoms(s Scope, in Inputs) []streamkeeper.Observation {
 	if total > manyObservations {
 		watch = e.glance
 	}
-	out := make([]streamkeeper.Observation, 0, total)
+	// Room for the evidence, which is put behind them: of a fleet nothing of this should be there twice.
+	out := make([]streamkeeper.Observation, 0, total+total/16)
 	for i, n := range c.phaseOne {
 		for _, entity := range lists[i] {
 			out = append(out, watch(n, entity))
