@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"time"
 
@@ -36,21 +35,24 @@ type fleetResult struct {
 	Known      int     `json:"groups_of_known_lag"`
 	PeakRSS    int64   `json:"peak_rss_bytes"`
 	CPU        float64 `json:"cpu_cores"`
+	ScrapeP50  float64 `json:"scrape_p50_seconds"`
 	ScrapeP99  float64 `json:"scrape_p99_seconds"`
 	Scrapes    int     `json:"scrapes"`
+	Page       int64   `json:"page_bytes"`
 	AtScrape   int     `json:"kafka_requests_at_scrape"`
 	Passed     bool    `json:"passed"`
 }
 
 // watchFleet lets the program watch a fleet for a while, scraping it all the time.
-func watchFleet(ctx context.Context, binary, dir string, s shape, lasting time.Duration) (r fleetResult, err error) {
+func watchFleet(ctx context.Context, o options) (r fleetResult, err error) {
+	s := o.fleet
 	r.Groups, r.Partitions, r.Rows = s.groups, s.topics*s.partitions, s.rows()
 	f, err := startFleet(s)
 	if err != nil {
 		return r, err
 	}
 	defer f.cluster.Close()
-	srv, err := server.NewIn(dir, binary, "--cluster", "fleet="+f.cluster.ListenAddrs()[0])
+	srv, err := server.NewIn(o.dir, o.binary, "--cluster", "fleet="+f.cluster.ListenAddrs()[0])
 	if err != nil {
 		return r, err
 	}
@@ -59,7 +61,7 @@ func watchFleet(ctx context.Context, binary, dir string, s shape, lasting time.D
 	if err := srv.Start(ctx); err != nil {
 		return r, err
 	}
-	took, err := scrapeFor(ctx, srv, lasting)
+	took, bytes, err := scrapeFor(ctx, srv, o.lasting)
 	if err != nil {
 		return r, fmt.Errorf("%w: %s", err, srv.Log())
 	}
@@ -78,47 +80,48 @@ func watchFleet(ctx context.Context, binary, dir string, s shape, lasting time.D
 	r.Known = int(known)
 	f.judge(&r)
 	slices.Sort(took)
-	r.Scrapes, r.ScrapeP99 = len(took), took[(len(took)*99-1)/100].Seconds()
+	r.Scrapes, r.Page = len(took), bytes
+	r.ScrapeP50, r.ScrapeP99 = took[(len(took)-1)/2].Seconds(), took[(len(took)*99-1)/100].Seconds()
 	r.AtScrape, err = f.askedAtScrape(ctx, srv)
 	r.Passed = err == nil && r.PeakRSS < maxFleetRSS && r.ScrapeP99 < maxScrape.Seconds() && r.Most <= maxPerSecond &&
 		r.AtScrape == 0 && float64(r.Known) >= minKnownOfGroups*float64(s.groups)
-	fmt.Fprintln(os.Stderr, srv.Log())
+	say("%s", srv.Log())
 	return r, err
 }
 
-// scrapeFor asks /metrics again and again and tells how long each answer took.
-func scrapeFor(ctx context.Context, srv *server.Server, lasting time.Duration) (took []time.Duration, err error) {
+// scrapeFor asks /metrics again and again and tells how long each answer took, and how large the last one was.
+func scrapeFor(ctx context.Context, srv *server.Server, lasting time.Duration) (took []time.Duration, bytes int64, err error) {
 	ticker := time.NewTicker(scrapeEvery)
 	defer ticker.Stop()
 	for end := time.Now().Add(lasting); time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, 0, ctx.Err()
 		case <-ticker.C:
 		}
-		d, err := scrape(ctx, srv)
+		d, n, err := scrape(ctx, srv)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		took = append(took, d)
+		took, bytes = append(took, d), n
 	}
-	return took, nil
+	return took, bytes, nil
 }
 
-func scrape(ctx context.Context, srv *server.Server) (time.Duration, error) {
+func scrape(ctx context.Context, srv *server.Server) (took time.Duration, bytes int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+srv.HTTP+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	began := time.Now()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	return time.Since(began), errors.Join(err, resp.Body.Close())
+	bytes, err = io.Copy(io.Discard, resp.Body)
+	return time.Since(began), bytes, errors.Join(err, resp.Body.Close())
 }
 
 // pause is how long a cluster is asked nothing between two cycles at the least.
@@ -152,7 +155,7 @@ func (f *fleet) judge(r *fleetResult) {
 	}
 	for i, round := range rounds {
 		took := round[len(round)-1].at.Sub(round[0].at).Seconds()
-		fmt.Fprintf(os.Stderr, "cycle %d: %d requests in %.1f s: %s\n", i+1, len(round), took, byKey(round))
+		say("cycle %d: %d requests in %.1f s: %s", i+1, len(round), took, byKey(round))
 		if i == 0 {
 			r.FirstCycle = took
 			continue
@@ -191,7 +194,7 @@ func (f *fleet) askedAtScrape(ctx context.Context, srv *server.Server) (int, err
 	}
 	from := time.Now()
 	for range 5 {
-		if _, err := scrape(ctx, srv); err != nil {
+		if _, _, err := scrape(ctx, srv); err != nil {
 			return 0, err
 		}
 	}
