@@ -14,6 +14,12 @@ var helps = map[string]map[string]string{
 		"lag_records":    "Records of the metadata log that the node lacks.",
 		"voters":         "Voters of the controllers' quorum.",
 	},
+	"client": {
+		"quota_bytes_per_second": "What a quota allows the client.",
+	},
+	"tier": {
+		"upload_slots": "Segments that a broker copies to the object store at once.",
+	},
 	"broker": {
 		"away_seconds":         "How long the broker has not answered; 0 while it does.",
 		"connection_refused":   "Whether the broker's host answers that nobody listens there.",

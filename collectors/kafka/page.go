@@ -54,7 +54,7 @@ func (t *tracker) page(s *snapshot, r *round) *collectors.Page {
 
 // help says what a metric means.
 func help(metric string) string {
-	for _, entity := range [...]string{"group", "topic", "broker", "cluster", "quorum"} {
+	for _, entity := range [...]string{"group", "topic", "broker", "cluster", "client", "quorum", "tier"} {
 		if name, ok := strings.CutPrefix(metric, "streamkeeper_"+entity+"_"); ok {
 			return helps[entity][name]
 		}
