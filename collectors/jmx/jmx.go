@@ -84,9 +84,13 @@ type round struct {
 	samples []streamkeeper.Sample
 }
 
-// take keeps the points of a fact that speak for now.
+// take keeps the points of a fact that speak for now. A mean throttle time that is no number is one of no requests: none was
+// held back of late.
 func (r *round) take(f fact, points []streamkeeper.Point, limit time.Duration) {
 	for _, p := range points {
+		if f == throttleTime && math.IsNaN(p.Value) {
+			p.Value = 0
+		}
 		if p.Age <= limit && !math.IsNaN(p.Value) && !math.IsInf(p.Value, 0) {
 			r.told[f] = append(r.told[f], p)
 		}
