@@ -31,7 +31,7 @@ type redactor map[string]map[string]string
 // name is the pseudonym of a name. Numbers and names that Kafka or we gave are no secret.
 func (d redactor) name(kind, value string) string {
 	_, notNumber := strconv.ParseFloat(value, 64)
-	if value == "" || notNumber == nil || value == "other" || strings.HasPrefix(value, "__") || strings.HasPrefix(value, "streamkeeper-probe") {
+	if value == "" || notNumber == nil || value == "other" || value == "tiered-storage" || strings.HasPrefix(value, "__") || strings.HasPrefix(value, "streamkeeper-probe") {
 		return value
 	}
 	if d[kind] == nil {
@@ -207,7 +207,7 @@ func (d redactor) round(in round) round {
 
 // Attributes and labels whose values are words of ours or of Kafka's.
 var plainWords = map[string]bool{
-	"answered": true, "api": true, "broker": true, "cause_kind": true, "class": true, "code": true, "conn_closed": true, "fact": true,
+	"answered": true, "api": true, "broker": true, "cause_kind": true, "class": true, "code": true, "conn_closed": true, "device": true, "fact": true,
 	"fate": true, "kind": true, "le": true, "library": true, "library_version": true, "op": true, "outcome": true, "partition": true,
 	"phase": true, "quantile": true, "role": true, "source": true, "stage": true, "state": true, "tier": true, "told_by": true, "tool": true, "type": true,
 }
@@ -263,6 +263,12 @@ func (d redactor) label(name, value string) string {
 	return d.name(name, value)
 }
 
+// ruled says whether rules may read a series: one of ours, of node_exporter, kube-state-metrics or cAdvisor. The names of others
+// may tell whose they are.
+func ruled(series string) bool {
+	return slices.ContainsFunc([]string{"streamkeeper_", "node_", "kube_", "container_"}, func(p string) bool { return strings.HasPrefix(series, p) })
+}
+
 // signals renames in the labels of every series that rules may read. A line that cannot be read is not passed on.
 func (d redactor) signals(in []byte) ([]byte, error) {
 	var out bytes.Buffer
@@ -272,7 +278,7 @@ func (d redactor) signals(in []byte) ([]byte, error) {
 		case line[0] == '#' || line[0] == '\n':
 			out.Write(line)
 			continue
-		case !strings.HasPrefix(series, "streamkeeper_"):
+		case !ruled(series):
 			continue
 		}
 		renamed, err := d.series(series)

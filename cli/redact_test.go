@@ -215,6 +215,7 @@ func FuzzRedactSeries(f *testing.F) {
 func TestRedact_KeepsWhatRulesCompareWith(t *testing.T) {
 	attribute := regexp.MustCompile(`\b([a-z_]+)(?: *(?:==|!=)| in) *(\[[^\]\n]*\]|"[^"\n]*")`)
 	label := regexp.MustCompile(`[{,] *([a-z_]+)(?:=~|!~|!=|=) *"([^"{}$]*)"`)
+	metric := regexp.MustCompile(`([a-z][a-zA-Z0-9_]{5,})\{|metric: *([a-zA-Z0-9_:]+)`)
 	literal := regexp.MustCompile(`"([^"]*)"`)
 	d := redactor{}
 	type word struct{ key, value string }
@@ -230,6 +231,11 @@ func TestRedact_KeepsWhatRulesCompareWith(t *testing.T) {
 			}
 		}
 		if strings.HasPrefix(path, "signals/") {
+			for _, m := range metric.FindAllStringSubmatch(string(text), -1) {
+				if !ruled(m[1] + m[2]) {
+					t.Errorf("%s reads %s, which redaction drops", path, m[1]+m[2])
+				}
+			}
 			for _, m := range label.FindAllStringSubmatch(string(text), -1) {
 				for value := range strings.SplitSeq(m[2], "|") {
 					labels = append(labels, word{m[1], value})
