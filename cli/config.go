@@ -97,8 +97,9 @@ type DiagnoseConfig struct {
 
 // SeriesConfig is the embedded measurements.
 type SeriesConfig struct {
-	Path      string   `yaml:"path"`
-	Retention Duration `yaml:"retention"`
+	Path      string     `yaml:"path"`
+	Retention Duration   `yaml:"retention"`
+	Dial      DialConfig `yaml:"dial"`
 }
 
 // HistoryConfig is where incidents are kept.
@@ -240,8 +241,9 @@ func (c *Config) Validate() error {
 	if c.Loki.ForwardTo != "" {
 		httpURL(bad, "loki.forward_to", c.Loki.ForwardTo)
 	}
-	if !c.Broker.Enabled && len(c.Clusters) == 0 {
-		bad("clusters", "nothing to watch: enable the broker or name a cluster (--cluster NAME=HOST:PORT)")
+	c.Series.Dial.validate(bad, "series.dial")
+	if !c.Broker.Enabled && len(c.Clusters) == 0 && c.Series.Dial.URL == "" {
+		bad("clusters", "nothing to watch: enable the broker, name a cluster (--cluster NAME=HOST:PORT) or a Prometheus (--prometheus URL)")
 	}
 	return errors.Join(errs...)
 }

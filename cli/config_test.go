@@ -89,7 +89,7 @@ func TestReferenceConfig_IsWholeAndTrue(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Defaults()
-	want.Clusters, want.Rules = []ClusterConfig{}, []string{}
+	want.Clusters, want.Rules, want.Series.Dial.Clusters = []ClusterConfig{}, []string{}, []string{}
 	want.Diagnose.Scopes = []ScopeConfig{}
 	want.Notify.Webhooks, want.Notify.Alertmanagers = []ReceiverConfig{}, []ReceiverConfig{}
 	if diff := cmp.Diff(want, got); diff != "" {

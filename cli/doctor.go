@@ -44,6 +44,7 @@ type doctor struct {
 	telemetry *telemetry       // nil: none is taken
 	deploys   *deploys.Receiver
 	watching  watching
+	dialling  *dialling // nil: no Prometheus is read
 }
 
 // listener is a collector that others push to.
@@ -90,6 +91,9 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	if err := s.addCollectors(registry); err != nil {
 		return err
 	}
+	if err := s.wireDialling(); err != nil {
+		return err
+	}
 	historyURL := s.config.History.URL
 	if historyURL == "" {
 		historyURL = "sqlite://" + filepath.Join(s.config.Data, "history.db")
@@ -134,10 +138,13 @@ func (s *system) show(options *web.Options, rulebook *rules.Catalog) {
 	options.Mounts["/prometheus/"] = s.places.series.Handler()
 	options.Mounts["GET /api/v1/recording"] = recordingHandler(s.places, s.config.Diagnose.SLOLag.Duration, s.config.Diagnose.scopes(), loop.Reports)
 	options.Ready = func() error {
-		if len(loop.Reports()) == 0 {
-			return errors.New("the first tick has not run yet")
+		if len(loop.Reports()) > 0 {
+			return nil
 		}
-		return nil
+		if err := s.doctor.dialling.trouble(); err != nil {
+			return err
+		}
+		return errors.New("the first tick has not run yet")
 	}
 }
 
@@ -234,6 +241,9 @@ func (d *doctor) run(ctx context.Context) error {
 	}
 	if d.logs != nil && d.logs.forwarder != nil {
 		g.Go(func() error { return ended(ctx, d.logs.forwarder.Run(ctx)) })
+	}
+	if d.dialling != nil {
+		g.Go(func() error { return ended(ctx, d.dialling.run(ctx)) })
 	}
 	if d.telemetry != nil && d.telemetry.listener != nil {
 		g.Go(func() error { return ended(ctx, d.telemetry.run(ctx)) })

@@ -37,6 +37,17 @@ type exportedCluster struct {
 	now      time.Time // of the replay
 }
 
+var errScrapedSeldom = fmt.Errorf("its exporters are scraped less than once in %s: too seldom to see what goes on", span(slowestScrape))
+
+// exportedSelection are the series of a cluster that exporters tell.
+func exportedSelection(c remoteCluster) series.Selection {
+	sel := series.Selection{Match: c.match, Set: map[string]string{"cluster": c.name}}
+	for _, d := range kafka.Dialects() {
+		sel.Metrics = append(sel.Metrics, kafka.ExportedMetrics()[d]...)
+	}
+	return sel
+}
+
 // observe diagnoses the cluster as of a moment.
 func (e *exportedCluster) observe(ctx context.Context, p Process, at time.Time) (streamkeeper.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, exportedTimeout)
@@ -63,10 +74,7 @@ func (e *exportedCluster) observe(ctx context.Context, p Process, at time.Time) 
 
 // copy brings the exporters' samples here and says how often they are scraped, and from when there are any.
 func (e *exportedCluster) copy(ctx context.Context, p Process, places *places, at time.Time) (every time.Duration, from time.Time, err error) {
-	sel := series.Selection{Match: e.match, Set: map[string]string{"cluster": e.name}}
-	for _, d := range kafka.Dialects() {
-		sel.Metrics = append(sel.Metrics, kafka.ExportedMetrics()[d]...)
-	}
+	sel := exportedSelection(e.remoteCluster)
 	p.progress("reading cluster %s", e.name)
 	look := at.Add(-exportedLook)
 	latest, err := places.series.CopyFrom(ctx, e.remote, sel, look, at)
@@ -78,7 +86,7 @@ func (e *exportedCluster) copy(ctx context.Context, p Process, places *places, a
 	case latest.Samples == 0:
 		return 0, from, errors.New("its exporters told nothing in the last five minutes")
 	case latest.Step == 0 || every > slowestScrape:
-		return 0, from, fmt.Errorf("its exporters are scraped less than once in %s: too seldom to see what goes on", span(slowestScrape))
+		return 0, from, errScrapedSeldom
 	}
 	warmUp := min(exportedMost, max(exportedLeast, exportedTicks*every))
 	p.progress("reading %s of cluster %s", span(warmUp), e.name)

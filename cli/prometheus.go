@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/common/config"
-
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
 	"github.com/streamkeeper-io/streamkeeper/collectors/series"
@@ -69,27 +67,14 @@ func observePrometheus(ctx context.Context, p Process, f diagnoseFlags) ([]strea
 // dialPrometheus makes the connection; the flags for who we are are those of --brokers.
 func (f diagnoseFlags) dialPrometheus() (*series.Remote, error) {
 	s := f.security
-	c := config.DefaultHTTPClientConfig
-	c.TLSConfig = config.TLSConfig{CAFile: s.TLS.CA, CertFile: s.TLS.Cert, KeyFile: s.TLS.Key}
-	switch {
-	case s.SASL.Mechanism != "":
+	if s.SASL.Mechanism != "" {
 		return nil, errors.New("--sasl is for --brokers; a Prometheus takes --user with --password-file, or --token-file")
-	case s.SASL.TokenFile != "":
-		c.Authorization = &config.Authorization{Type: "Bearer", CredentialsFile: s.SASL.TokenFile}
-	case s.SASL.User != "":
-		c.BasicAuth = &config.BasicAuth{Username: s.SASL.User, PasswordFile: s.SASL.PasswordFile}
 	}
-	if f.prometheus.tenant != "" {
-		c.HTTPHeaders = &config.Headers{Headers: map[string]config.Header{"X-Scope-OrgID": {Values: []string{f.prometheus.tenant}}}}
+	c := DialConfig{
+		URL: f.prometheus.url, Tenant: f.prometheus.tenant, TLS: s.TLS,
+		User: s.SASL.User, PasswordFile: s.SASL.PasswordFile, TokenFile: s.SASL.TokenFile,
 	}
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	transport, err := config.NewRoundTripperFromConfig(c, "prometheus")
-	if err != nil {
-		return nil, err
-	}
-	return series.Dial(series.RemoteOptions{URL: f.prometheus.url, Transport: transport})
+	return c.dial()
 }
 
 // remoteCluster is one Kafka cluster in a Prometheus: the labels that its series have.

@@ -365,7 +365,8 @@ func writeNotJudged(w io.Writer, r streamkeeper.Report, p painter) {
 	}
 }
 
-// writeSources speaks only of sources in trouble: a diagnosis on old data must say so.
+// writeSources speaks of sources in trouble, and of the age of what is read at second hand: a diagnosis on old data must say
+// so.
 func writeSources(w io.Writer, r streamkeeper.Report, p painter) {
 	for _, s := range r.Sources {
 		switch {
@@ -374,6 +375,9 @@ func writeSources(w io.Writer, r streamkeeper.Report, p painter) {
 			fmt.Fprintln(w, p.yellow("source       ")+s.Name+" is stale, last read whole at "+r.GeneratedAt.Add(-age).UTC().Format("15:04:05Z")+": "+cmp.Or(s.Error, "it does not answer"))
 		case s.Error != "":
 			fmt.Fprintln(w, p.yellow("source       ")+s.Name+" is failing: "+s.Error)
+		}
+		if s.Kind == "prometheus" && s.FreshSeconds != nil {
+			fmt.Fprintln(w, p.dim(fmt.Sprintf("source       the newest scrape of %s was %.0f s old", s.Name, *s.FreshSeconds)))
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 type upFlags struct {
 	config, data, kafkaListen, httpListen, objectStore string
+	prometheus                                         prometheusFlags
 	clusters, sets, rules                              []string
 	broker                                             bool
 }
@@ -29,12 +30,14 @@ func upCommand(p Process) *cobra.Command {
 		Use:   "up",
 		Short: "Run the bundled broker, the collectors, the diagnosis and the dashboard",
 		Long: `Runs everything in one process: a Kafka-protocol broker (127.0.0.1:9092), the collectors, the
-diagnosis and the dashboard (127.0.0.1:8080). With --cluster it watches somebody's cluster instead.
+diagnosis and the dashboard (127.0.0.1:8080). With --cluster it watches somebody's cluster instead, and with
+--prometheus the clusters whose exporters (kminion, kafka_exporter, Redpanda, JMX) a Prometheus scrapes.
 
 Every flag is also a key of the config file (docs/reference-config.yaml), of --set path=value and of the
 environment (STREAMKEEPER_BROKER__LOG__FLUSH=os). It prints one line "ready kafka=… http=…" when it serves.`,
 		Example: `  streamkeeper up
   streamkeeper up --cluster prod=kafka-1:9092 --cluster prod-eu=kafka-eu:9092
+  streamkeeper up --prometheus http://prometheus:9090
   streamkeeper up --object-store 's3://cold/prod?endpoint=http://127.0.0.1:9000&path_style=true'`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := f.compose(p, c)
@@ -56,7 +59,10 @@ func (f *upFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.httpListen, "http-listen", "", "where the dashboard and the API listen (default 127.0.0.1:8080)")
 	fl.StringVar(&f.objectStore, "object-store", "", "file:///dir or s3://bucket/prefix?endpoint=http://host:port&path_style=true")
 	fl.StringArrayVar(&f.clusters, "cluster", nil, "watch this cluster: NAME=HOST:PORT[,HOST:PORT] (repeatable); no broker then, unless --broker")
-	fl.BoolVar(&f.broker, "broker", false, "run the bundled broker also with --cluster")
+	fl.StringVar(&f.prometheus.url, "prometheus", "", "watch the clusters whose exporters' metrics are in this Prometheus (URL, before /api/v1); --cluster NAME chooses among them")
+	fl.StringVar(&f.prometheus.clusterLabel, "cluster-label", "", "the label that names Kafka clusters, with --prometheus (the first known one)")
+	fl.StringVar(&f.prometheus.tenant, "tenant", "", "X-Scope-OrgID of --prometheus, for Mimir")
+	fl.BoolVar(&f.broker, "broker", false, "run the bundled broker also with --cluster or --prometheus")
 	fl.StringArrayVar(&f.rules, "rules", nil, "folder with more rules (repeatable)")
 	fl.StringArrayVar(&f.sets, "set", nil, "set a config key: path=value (repeatable)")
 }
@@ -70,19 +76,31 @@ func (f *upFlags) compose(p Process, c *cobra.Command) (Config, error) {
 	for _, o := range []struct {
 		value string
 		key   *string
-	}{{f.data, &cfg.Data}, {f.kafkaListen, &cfg.Broker.Listen}, {f.httpListen, &cfg.Web.Listen}, {f.objectStore, &cfg.Broker.Tier.ObjectStore}} {
+	}{
+		{f.data, &cfg.Data},
+		{f.kafkaListen, &cfg.Broker.Listen},
+		{f.httpListen, &cfg.Web.Listen},
+		{f.objectStore, &cfg.Broker.Tier.ObjectStore},
+		{f.prometheus.url, &cfg.Series.Dial.URL},
+		{f.prometheus.clusterLabel, &cfg.Series.Dial.ClusterLabel},
+		{f.prometheus.tenant, &cfg.Series.Dial.Tenant},
+	} {
 		if o.value != "" {
 			*o.key = o.value
 		}
 	}
 	for _, text := range f.clusters {
 		name, brokers, ok := strings.Cut(text, "=")
+		if !ok && f.prometheus.url != "" {
+			cfg.Series.Dial.Clusters = append(cfg.Series.Dial.Clusters, name)
+			continue
+		}
 		if !ok {
 			return cfg, fmt.Errorf("--cluster %q: want NAME=HOST:PORT", text)
 		}
 		cfg.Clusters = append(cfg.Clusters, ClusterConfig{Name: name, Brokers: strings.Split(brokers, ",")})
 	}
-	if len(f.clusters) > 0 {
+	if len(f.clusters) > 0 || f.prometheus.url != "" {
 		cfg.Broker.Enabled = f.broker
 	}
 	cfg.Rules = append(cfg.Rules, f.rules...)

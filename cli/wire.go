@@ -73,7 +73,11 @@ func openSeries(c Config) (*places, error) {
 	if dir == "" {
 		dir = filepath.Join(c.Data, "series")
 	}
-	return openPlaces(series.Options{Dir: dir, Retention: c.Series.Retention.Duration, Interval: c.Diagnose.Tick.Duration}, time.Now)
+	o := series.Options{Dir: dir, Retention: c.Series.Retention.Duration, Interval: c.Diagnose.Tick.Duration}
+	if c.Series.Dial.URL != "" { // its past is copied, and of fleets its series are many
+		o.OutOfOrder, o.MaxSeries = exportedMost, maxExported
+	}
+	return openPlaces(o, time.Now)
 }
 
 // run starts what goes on until ctx ends or a part fails.

@@ -28,6 +28,13 @@ type Limited interface {
 	Untold() []streamkeeper.NotJudged
 }
 
+// Dated is a collector that reads what others measured before: its rounds may go well and its data be old all the same.
+type Dated interface {
+	Collector
+	// Newest is the time of the newest data that was read; zero before there is any. It is called while rounds run.
+	Newest() time.Time
+}
+
 // Sink takes what collectors saw. It is safe for concurrent use, does not keep the slices it is given,
 // and returns an error when it could not store what it got (a full disk), never for odd content.
 type Sink interface {

@@ -38,7 +38,7 @@ type Scheduler struct {
 	o       Options
 	mu      sync.Mutex
 	sources []*source
-	running bool
+	start   func(*source) // nil before Run
 }
 
 // NewScheduler makes a scheduler without collectors.
@@ -55,36 +55,39 @@ func NewScheduler(o Options) *Scheduler {
 	return &Scheduler{o: o}
 }
 
-// Add registers a collector before Run. Each of its rounds ends after every at the latest. It panics
-// when the scheduler runs already or every is not positive: both are wiring mistakes.
+// Add registers a collector; while the scheduler runs its rounds begin at once. Each of its rounds ends after every at the
+// latest. It panics when every is not positive, which is a wiring mistake.
 func (s *Scheduler) Add(c Collector, every time.Duration, cluster string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running {
-		panic("collectors: Add after Run")
-	}
 	if every <= 0 {
 		panic(fmt.Sprintf("collectors: %s has no interval", c.Name()))
 	}
-	s.sources = append(s.sources, &source{collector: c, every: every, cluster: cluster})
+	src := &source{collector: c, every: every, cluster: cluster}
+	s.sources = append(s.sources, src)
+	if s.start != nil {
+		s.start(src)
+	}
 }
 
 // Run collects until ctx ends and all rounds have returned. It returns nil then: a failing source is no
 // reason to stop, its error is in Sources.
 func (s *Scheduler) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
 	s.mu.Lock()
-	if s.running {
+	if s.start != nil {
 		s.mu.Unlock()
 		return errors.New("running the collectors: they run already")
 	}
-	s.running = true
-	sources := slices.Clone(s.sources)
-	s.mu.Unlock()
-
-	var wg sync.WaitGroup
-	for _, src := range sources {
-		wg.Go(func() { s.loop(ctx, src) })
+	s.start = func(src *source) { wg.Go(func() { s.loop(ctx, src) }) }
+	for _, src := range s.sources {
+		s.start(src)
 	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.start = func(*source) {} // what is added now has come too late
+	s.mu.Unlock()
 	wg.Wait()
 	return nil
 }
@@ -149,8 +152,8 @@ func collect(ctx context.Context, now time.Time, c Collector, sink Sink) (err er
 	return c.Collect(ctx, now, sink)
 }
 
-// Sources tells, for every collector, how old its last good round is and its last error, ordered by
-// name. FreshSeconds is nil before the first good round.
+// Sources tells, for every collector, how old its last good round is (of a [Dated] one: its data) and its last error,
+// ordered by name. FreshSeconds is nil before the first.
 func (s *Scheduler) Sources() []streamkeeper.Source { return s.sourcesOf("", true) }
 
 // Page is the state of the sources, for /metrics.

@@ -220,12 +220,43 @@ func TestSchedulerRunsOnce(t *testing.T) {
 		if err := s.Run(t.Context()); err == nil {
 			t.Error("a second Run")
 		}
-		defer func() {
-			if recover() == nil {
-				t.Error("Add after Run went unnoticed")
-			}
-		}()
-		s.Add(&fake{}, time.Second, "c")
+		late := &fake{name: "late"}
+		s.Add(late, time.Second, "c")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(late.times) > 0 {
+			t.Error("a collector that was added after the end has rounds")
+		}
+	})
+}
+
+// TestSchedulerTakesMoreWhileItRuns: clusters are found one by one.
+func TestSchedulerTakesMoreWhileItRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewScheduler(Options{Sink: &memorySink{}, Jitter: func(time.Duration) time.Duration { return 0 }})
+		more := &fake{name: "more"}
+		time.AfterFunc(10*time.Second, func() { s.Add(more, 5*time.Second, "c") })
+		start := time.Now()
+		runFor(t, s, 21*time.Second)
+		if diff := cmp.Diff([]float64{10, 15, 20}, more.seconds(start)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// dated is a collector whose data is a minute old.
+type dated struct{ fake }
+
+func (*dated) Newest() time.Time { return time.Now().Add(-time.Minute) }
+
+func TestSchedulerTellsTheAgeOfTheData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewScheduler(Options{Sink: &memorySink{}})
+		s.Add(&dated{}, time.Second, "c")
+		runFor(t, s, 10*time.Second)
+		if got := s.SourcesOf("c")[0].FreshSeconds; got == nil || *got != 60 {
+			t.Errorf("fresh %v, want 60", got)
+		}
 	})
 }
 

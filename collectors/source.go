@@ -50,13 +50,17 @@ func (s *source) state(now time.Time) streamkeeper.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := streamkeeper.Source{Name: s.collector.Name(), Kind: s.collector.Kind()}
-	since := s.first
-	if !s.good.IsZero() {
-		fresh := max(0, now.Sub(s.good).Seconds())
-		out.FreshSeconds = &fresh
-		since = s.good
+	newest, since, limit := s.good, s.first, max(staleRounds*s.every, staleAtLeast)
+	if d, ok := s.collector.(Dated); ok {
+		newest = d.Newest()
+		limit += 2 * s.every // it is that old when all is well
 	}
-	out.Stale = !since.IsZero() && now.Sub(since) > max(staleRounds*s.every, staleAtLeast)
+	if !newest.IsZero() {
+		fresh := max(0, now.Sub(newest).Seconds())
+		out.FreshSeconds = &fresh
+		since = newest
+	}
+	out.Stale = !since.IsZero() && now.Sub(since) > limit
 	if s.err != nil {
 		out.Error = s.err.Error()
 	}

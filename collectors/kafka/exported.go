@@ -113,6 +113,40 @@ func (x *Exported) Collect(ctx context.Context, now time.Time, sink collectors.S
 	return errors.Join(err, sink.Inventory(ctx, x.track.inventory(s, s.at)))
 }
 
+// Newest is the time of the newest scrape that was taken; zero before there is one.
+func (x *Exported) Newest() time.Time { return x.last }
+
+// Continue goes on with the counters where a process before this one left them at a moment. Rounds up to it were for
+// learning, with nothing kept of what they told: their movements must not be counted twice, and rates must not see a reset.
+func (x *Exported) Continue(ctx context.Context, at time.Time) error {
+	totals := map[string]func(*groupTrack) *float64{
+		"streamkeeper_group_committed_total": func(g *groupTrack) *float64 { return &g.committedTotal },
+		"streamkeeper_group_produced_total":  func(g *groupTrack) *float64 { return &g.producedTotal },
+	}
+	var queries []streamkeeper.Query
+	for _, metric := range sortedKeys(totals) {
+		queries = append(queries, streamkeeper.Query{ID: metric, Kind: streamkeeper.QueryInstant, Expr: fmt.Sprintf("%s{cluster=%q}", metric, x.o.Cluster)})
+	}
+	answers, err := x.o.Series.Read(ctx, at, queries)
+	if err != nil {
+		return fmt.Errorf("reading what was counted of %s: %w", x.o.Cluster, err)
+	}
+	for metric, total := range totals {
+		if err := answers[metric].Err; err != nil {
+			return fmt.Errorf("reading what was counted of %s: %w", x.o.Cluster, err)
+		}
+		for _, g := range x.track.groups {
+			*total(g) = 0
+		}
+		for _, p := range answers[metric].Points {
+			if g := x.track.groups[p.Labels["group"]]; g != nil {
+				*total(g) = p.Value
+			}
+		}
+	}
+	return nil
+}
+
 // shrinking notices that a list is shorter than it was: exporters leave out what they could not read, so what is
 // missing is taken for gone only after a while.
 type shrinking struct {

@@ -166,31 +166,34 @@ type Copied struct {
 func (s *Store) CopyFrom(ctx context.Context, r *Remote, sel Selection, from, to time.Time) (Copied, error) {
 	c := copier{store: s, set: sel.Set}
 	for _, metric := range sel.Metrics {
-		selector := selectorOf(metric, sel.Match)
-		for start := from; start.Before(to); start = start.Add(remoteSpan) {
-			end := start.Add(remoteSpan)
-			if end.After(to) {
-				end = to
-			}
-			value, err := r.query(ctx, end, fmt.Sprintf("%s[%dms]", selector, end.Sub(start).Milliseconds()))
-			if err != nil {
-				return c.copied(), err
-			}
-			matrix, ok := value.(model.Matrix)
-			if !ok {
-				return c.copied(), fmt.Errorf("%s answered with a %s instead of raw samples: is it a Prometheus?", r.url, value.Type())
-			}
-			if err := c.take(ctx, matrix, start.UnixMilli()); err != nil {
-				return c.copied(), err
-			}
+		if err := c.read(ctx, r, selectorOf([]string{metric}, sel.Match), from, to); err != nil {
+			return c.copied(), err
 		}
 	}
 	return c.copied(), nil
 }
 
-func selectorOf(metric string, match map[string]string) string {
+// raw asks for the samples of (from, to] as they are.
+func (r *Remote) raw(ctx context.Context, selector string, from, to time.Time) (model.Matrix, error) {
+	value, err := r.query(ctx, to, fmt.Sprintf("%s[%dms]", selector, to.Sub(from).Milliseconds()))
+	if err != nil {
+		return nil, err
+	}
+	matrix, ok := value.(model.Matrix)
+	if !ok {
+		return nil, fmt.Errorf("%s answered with a %s instead of raw samples: is it a Prometheus?", r.url, value.Type())
+	}
+	return matrix, nil
+}
+
+// selectorOf selects the series of some metrics that have some labels.
+func selectorOf(metrics []string, match map[string]string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "{__name__=%q", metric)
+	if len(metrics) == 1 {
+		fmt.Fprintf(&b, "{__name__=%q", metrics[0])
+	} else {
+		fmt.Fprintf(&b, "{__name__=~%q", strings.Join(metrics, "|"))
+	}
 	names := make([]string, 0, len(match))
 	for name := range match {
 		names = append(names, name)
@@ -207,7 +210,7 @@ func selectorOf(metric string, match map[string]string) string {
 type copier struct {
 	store          *Store
 	set            map[string]string
-	series         map[uint64]bool
+	series         map[uint64]int64 // with the time of the newest sample that was copied
 	samples        int
 	oldest, newest int64
 	steps          []int64
@@ -215,14 +218,35 @@ type copier struct {
 
 const maxSteps = 10_000 // remembered to find the usual one
 
+// read copies what a selector selects, half an hour at a time.
+func (c *copier) read(ctx context.Context, r *Remote, selector string, from, to time.Time) error {
+	for start := from; start.Before(to); start = start.Add(remoteSpan) {
+		end := start.Add(remoteSpan)
+		if end.After(to) {
+			end = to
+		}
+		matrix, err := r.raw(ctx, selector, start, end)
+		if err != nil {
+			return err
+		}
+		if err := c.take(ctx, matrix, start.UnixMilli()); err != nil {
+			c.series = nil // what was taken is not stored: it may be asked for again
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *copier) take(ctx context.Context, matrix model.Matrix, after int64) error {
 	app := c.store.db.Appender(ctx)
 	for _, stream := range matrix {
 		l := c.labels(stream.Metric)
 		if c.series == nil {
-			c.series = map[uint64]bool{}
+			c.series = map[uint64]int64{}
 		}
-		c.series[l.Hash()] = true
+		hash := l.Hash()
+		copied := max(after, c.series[hash])
+		c.series[hash] = copied
 		if len(c.series) > c.store.o.MaxSeries {
 			return errors.Join(fmt.Errorf("copying series: more than %d: ask for one cluster: %w", c.store.o.MaxSeries, ErrTooManySeries), app.Rollback())
 		}
@@ -230,9 +254,10 @@ func (c *copier) take(ctx context.Context, matrix model.Matrix, after int64) err
 		var previous int64
 		for _, p := range stream.Values {
 			t := int64(p.Timestamp)
-			if t <= after {
+			if t <= copied {
 				continue
 			}
+			c.series[hash] = t
 			var err error
 			ref, err = app.Append(ref, l, t, float64(p.Value))
 			switch {
@@ -279,9 +304,15 @@ func (c *copier) copied() Copied {
 	if c.samples > 0 {
 		out.Oldest, out.Newest = time.UnixMilli(c.oldest).UTC(), time.UnixMilli(c.newest).UTC()
 	}
-	if len(c.steps) > 0 {
-		slices.Sort(c.steps)
-		out.Step = (time.Duration(c.steps[len(c.steps)/2]) * time.Millisecond).Round(time.Second)
-	}
+	out.Step = usual(c.steps)
 	return out
+}
+
+// usual is the median of steps in milliseconds, to the second; 0 without any.
+func usual(steps []int64) time.Duration {
+	if len(steps) == 0 {
+		return 0
+	}
+	slices.Sort(steps)
+	return (time.Duration(steps[len(steps)/2]) * time.Millisecond).Round(time.Second)
 }

@@ -146,3 +146,53 @@ func TestRemote_AsksTwoAtOnce(t *testing.T) {
 		t.Errorf("%d queries at once, at most %d", most.Load(), remoteQueries)
 	}
 }
+
+// TestFollower: only what is new is copied, also where the asked spans overlap, and what comes late is found.
+func TestFollower(t *testing.T) {
+	foreign, own := memory(t), memory(t)
+	labels := map[string]string{"kafka_cluster": "a", "topic": "orders", "partition": "0"}
+	load(t, foreign, "ends", labels, 0, 15, "1 2 3 4")
+	load(t, foreign, "commits", map[string]string{"kafka_cluster": "a", "group": "g"}, 0, 15, "1 2")
+	f := own.Follow(dial(t, foreign.Handler()), Selection{Metrics: []string{"ends", "commits"}, Match: map[string]string{"kafka_cluster": "a"}, Set: map[string]string{"cluster": "a"}})
+	copied := func(from, to float64) Copied {
+		t.Helper()
+		got, err := f.Copy(t.Context(), at(from), at(to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := copied(-1, 60); got.Samples != 6 || !got.Newest.Equal(at(45)) {
+		t.Errorf("at first %+v", got)
+	}
+	if got := copied(30, 75); got.Samples != 0 {
+		t.Errorf("nothing came: %+v", got)
+	}
+	load(t, foreign, "ends", labels, 60, 15, "5 6")
+	load(t, foreign, "commits", map[string]string{"kafka_cluster": "a", "group": "g"}, 60, 15, "5") // comes after we asked for 75
+	if got := copied(45, 90); got.Samples != 3 || got.Step != 15*time.Second {
+		t.Errorf("then %+v", got)
+	}
+	points := read(t, own, at(76), streamkeeper.Query{ID: "q", Kind: streamkeeper.QueryInstant, Expr: `ends{cluster="a"}`})
+	if len(points) != 1 || points[0].Value != 6 {
+		t.Errorf("points %+v", points)
+	}
+	if newest, err := own.Newest(t.Context(), "ends", map[string]string{"cluster": "a"}, at(0)); err != nil || !newest.Equal(at(75)) {
+		t.Errorf("newest %s, %v", newest, err)
+	}
+	if newest, err := own.Newest(t.Context(), "ends", nil, at(80)); err != nil || !newest.IsZero() {
+		t.Errorf("newest since then %s, %v", newest, err)
+	}
+}
+
+func TestRemote_Pace(t *testing.T) {
+	foreign := memory(t)
+	load(t, foreign, "ends", map[string]string{"kafka_cluster": "a", "partition": "0"}, 0, 20, strings.Repeat("7 ", 20))
+	load(t, foreign, "ends", map[string]string{"kafka_cluster": "b", "partition": "0"}, 0, 5, "9")
+	r := dial(t, foreign.Handler())
+	for cluster, want := range map[string]time.Duration{"a": 20 * time.Second, "b": 0, "c": 0} {
+		if got, err := r.Pace(t.Context(), at(250), "ends", map[string]string{"kafka_cluster": cluster}); err != nil || got != want {
+			t.Errorf("%s: %s, %v", cluster, got, err)
+		}
+	}
+}

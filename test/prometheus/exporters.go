@@ -19,6 +19,9 @@ type exporter struct {
 	write func(w io.Writer, c clusterView)
 }
 
+// exporters are the dialects that are spoken, by the job that scrapes each; a job's cluster is called like it.
+var exporters = map[string]func(io.Writer, clusterView){"kminion": writeKminion, "kafka-exporter": writeKafkaExporter}
+
 // clusterView is what one scrape read. Group offsets come before the ends of the logs, as kminion reads them.
 type clusterView struct {
 	brokers     kadm.BrokerDetails

@@ -1,7 +1,8 @@
 // Command prometheus is `task test:prometheus`: faults are injected into groups of a live cluster, a real Prometheus
 // scrapes two exporters of it that speak kminion's and kafka_exporter's dialects, and `diagnose --prometheus`, which
-// asks nobody else, must name each fault on each of its groups in both. Later, --at must give the same answer as then.
-// The last line is JSON: {"right", "of", "same_later"}.
+// asks nobody else, must name each fault on each of its groups in both. Later, --at must give the same answer as then. So
+// must a server that has been watching through the Prometheus since all was well, and is killed and started again when the
+// faults begin. The last line is JSON: {"right", "of", "watched_right", "watched_of", "same_later"}.
 package main
 
 import (
@@ -66,6 +67,9 @@ func run(ctx context.Context, o options) (err error) {
 	if !pause(ctx, o.healthy) {
 		return ctx.Err()
 	}
+	if err := l.restart(ctx); err != nil {
+		return err
+	}
 	for _, g := range l.groups {
 		g.fault.inject(l, g)
 	}
@@ -77,6 +81,10 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	right, of := l.judge(then)
+	watchedRight, watchedOf, err := l.judgeWatchers(ctx)
+	if err != nil {
+		return err
+	}
 	l.endClients()
 	if !pause(ctx, o.later) {
 		return ctx.Err()
@@ -85,14 +93,14 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"right": right, "of": of, "same_later": same}); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"right": right, "of": of, "watched_right": watchedRight, "watched_of": watchedOf, "same_later": same}); err != nil {
 		return err
 	}
 	switch {
 	case of == 0:
 		return fmt.Errorf("no fault is called %q", o.only)
-	case right < of:
-		return fmt.Errorf("%d of %d right", right, of)
+	case right < of || watchedRight < watchedOf:
+		return fmt.Errorf("%d of %d right, watching %d of %d", right, of, watchedRight, watchedOf)
 	case !same:
 		return errors.New("--at does not give the answer of then")
 	}
@@ -106,6 +114,7 @@ type lab struct {
 	client     *kgo.Client
 	admin      *kadm.Client
 	prometheus *prometheus
+	watchers   []watcher
 	groups     []*group
 
 	clients context.Context
@@ -129,12 +138,15 @@ func openLab(ctx context.Context, o options) (*lab, error) {
 	}
 	l.admin = kadm.NewClient(l.client)
 	targets := map[string]string{}
-	for job, e := range map[string]exporter{"kminion": {l.admin, writeKminion}, "kafka-exporter": {l.admin, writeKafkaExporter}} {
-		if targets[job], err = serve(ctx, e); err != nil {
+	for job, write := range exporters {
+		if targets[job], err = serve(ctx, exporter{l.admin, write}); err != nil {
 			return nil, errors.Join(err, l.Close())
 		}
 	}
 	if l.prometheus, err = startPrometheus(ctx, o.prometheus, o.every, targets); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if err := l.watch(ctx, "up --prometheus", "--prometheus", l.prometheus.url); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -149,6 +161,9 @@ func (l *lab) endClients() {
 func (l *lab) Close() error {
 	l.endClients()
 	var errs []error
+	for _, w := range l.watchers {
+		errs = append(errs, w.Stop(), w.Remove())
+	}
 	if l.prometheus != nil {
 		errs = append(errs, l.prometheus.Close())
 	}
