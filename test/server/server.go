@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -46,14 +47,24 @@ func NewIn(parent, binary string, args ...string) (*Server, error) {
 	return s, nil
 }
 
-// FreeAddress is a loopback address that nobody listens on now.
+// handedOut are the addresses that FreeAddress has told: the system may give a port again before its first taker listens.
+var handedOut sync.Map
+
+// FreeAddress is a loopback address that nobody listens on now, another one each time.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		address := l.Addr().String()
+		if err := l.Close(); err != nil {
+			return "", err
+		}
+		if _, again := handedOut.LoadOrStore(address, true); !again {
+			return address, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // Start starts the process and waits until it serves.
