@@ -46,28 +46,22 @@ func (h *history) thin() {
 	h.ms, h.head = h.ms[:w], h.head[:w]
 }
 
-// prepend puts an older point first; false when it contradicts what was seen.
-func (h *history) prepend(at time.Time, head int64) bool {
-	ms := at.UnixMilli()
-	if len(h.ms) > 0 && (ms >= h.ms[0] || head > h.head[0]) {
-		return false
-	}
-	h.ms, h.head = slices.Insert(h.ms, 0, ms), slices.Insert(h.head, 0, head)
-	return true
-}
-
-// writtenAt estimates when the record at offset was written: between two points records are taken as
-// evenly spaced. ok is false when the history does not reach back to it, or it is not written yet.
-func (h *history) writtenAt(offset int64) (at time.Time, ok bool) {
-	n := len(h.head)
-	if n == 0 || offset < h.head[0] || offset >= h.head[n-1] {
-		return time.Time{}, false
+// bracket tells between which two looks the record at offset was written, and when if records came evenly between them. Of
+// one that was there before the first look only the end is known; of one that is not written yet nothing.
+func (h *history) bracket(offset int64) window {
+	w, n := window{from: unset, to: unset, asked: unset}, len(h.head)
+	switch {
+	case n == 0 || offset >= h.head[n-1]:
+		return w
+	case offset < h.head[0]:
+		w.to = h.ms[0]
+		return w
 	}
 	i, _ := slices.BinarySearch(h.head, offset+1) // the first point whose head is past the record
 	before, after := h.head[i-1], h.head[i]
-	share := float64(offset-before+1) / float64(after-before)
-	span := float64(h.ms[i] - h.ms[i-1])
-	return time.UnixMilli(h.ms[i-1] + int64(share*span)), true
+	w.from, w.to = h.ms[i-1], h.ms[i]
+	w.best = w.from + int64(float64(offset-before+1)/float64(after-before)*float64(w.to-w.from))
+	return w
 }
 
 // headBefore is the head as it was at a time or last before it; ok is false when the history begins later.

@@ -18,7 +18,7 @@ func heads(offsets ...int64) *history {
 	return &h
 }
 
-func TestWrittenAt(t *testing.T) {
+func TestBracket(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		h      *history
@@ -36,19 +36,24 @@ func TestWrittenAt(t *testing.T) {
 		{"no history", heads(), 0, 0, false},
 		{"one point says nothing of when", heads(10), 5, 0, false},
 	} {
-		got, ok := test.h.writtenAt(test.offset)
+		got, ok := written(test.h, test.offset)
 		if ok != test.known || ok && got.Sub(at(test.want)).Abs() > 2*time.Millisecond {
 			t.Errorf("%s: %v %v, want %v %v", test.name, got.Sub(epoch).Seconds(), ok, test.want, test.known)
 		}
 	}
 }
 
+func written(h *history, offset int64) (time.Time, bool) {
+	w := h.bracket(offset)
+	return time.UnixMilli(w.best), w.from != unset
+}
+
 func TestHistoryStartsOver(t *testing.T) {
 	h := heads(100, 200, 5, 6)
-	if _, ok := h.writtenAt(150); ok {
+	if _, ok := written(h, 150); ok {
 		t.Error("a topic made anew answers from its former life")
 	}
-	if got, ok := h.writtenAt(5); !ok || !got.Equal(at(30)) {
+	if got, ok := written(h, 5); !ok || !got.Equal(at(30)) {
 		t.Errorf("%v %v, want the new life's time", got, ok)
 	}
 }
@@ -66,23 +71,10 @@ func TestHistoryIsBoundedAndPrecise(t *testing.T) {
 	now := at(float64(rounds-1) * 5)
 	for _, age := range []float64{7, 60, 600, 6000} {
 		offset := int64((float64(rounds-1)*5 - age) * 10)
-		got, ok := h.writtenAt(offset)
+		got, ok := written(&h, offset)
 		if off := now.Sub(got).Seconds() - age; !ok || off > .02*age+1 || off < -.02*age-1 {
 			t.Errorf("age %v s: off by %v s (%v)", age, off, ok)
 		}
-	}
-}
-
-func TestPrepend(t *testing.T) {
-	h := heads(100, 110)
-	if h.prepend(at(5), 90) || h.prepend(at(-5), 101) {
-		t.Error("a point that contradicts what was seen was taken")
-	}
-	if !h.prepend(at(-10), 80) {
-		t.Fatal("an older point was refused")
-	}
-	if got, ok := h.writtenAt(89); !ok || !got.Equal(at(-5)) {
-		t.Errorf("%v %v, want -5 s", got.Sub(epoch), ok)
 	}
 }
 

@@ -162,7 +162,7 @@ func (c *Collector) Kind() string { return "kafka" }
 func (c *Collector) Collect(ctx context.Context, now time.Time, sink collectors.Sink) error {
 	s := c.read(ctx, now)
 	r := c.track.absorb(s)
-	c.backfill(ctx, now)
+	c.readSent(ctx, now)
 	c.track.measure(r)
 	c.show(c.track.page(s, r))
 

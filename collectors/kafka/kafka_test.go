@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -109,6 +110,17 @@ func (l *lab) want(when string, want map[string]any) {
 		got, ok := l.series[key]
 		if w := want[key]; w == "absent" && ok || w != "absent" && (!ok || fmt.Sprint(got) != fmt.Sprint(w)) {
 			l.t.Errorf("%s: %s = %v (there: %v), want %v", when, key, got, ok, w)
+		}
+	}
+}
+
+// wantNear compares lags in seconds as closely as they are promised.
+func (l *lab) wantNear(when string, want map[string]float64) {
+	l.t.Helper()
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		got, ok := l.series[key]
+		if off := math.Abs(got - want[key]); !ok || off > max(1, .05*want[key]) {
+			l.t.Errorf("%s: %s = %v (there: %v), want about %v", when, key, got, ok, want[key])
 		}
 	}
 }
@@ -239,12 +251,82 @@ func TestLagOfBeforeWeWatched(t *testing.T) {
 	l.commit("late", "orders", map[int32]int64{0: 25})
 	l.commit("ancient", "orders", map[int32]int64{0: 5})
 	l.mustRound(0)
-	if got := l.series["group_lag_seconds{group=late}"]; got < 120 || got > 300 {
-		t.Errorf("lag %v s: the record is 3 minutes old, between the marks of 2 and 5", got)
+	l.wantNear("as the records are stamped", map[string]float64{"group_lag_seconds{group=late}": 180, "group_lag_seconds{group=ancient}": 360_000})
+}
+
+// Markers and aborted records take up offsets; a group that has only those before it is not late.
+func TestLagBehindMarkers(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(1, "orders"))
+	writer, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.TransactionalID("writer"), kgo.DefaultProduceTopic("orders"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	l.want("a record older than the oldest mark is of unknown age, not of age zero", map[string]any{
-		"group_lag_seconds{group=ancient}": "absent", "group_lag_messages{group=ancient}": 35,
+	t.Cleanup(writer.Close)
+	now := time.Since(epoch).Seconds() // markers are stamped by the broker
+	write := func(n int, age time.Duration, end kgo.TransactionEndTry) {
+		t.Helper()
+		if err := writer.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		for range n {
+			r := &kgo.Record{Value: []byte("x"), Timestamp: at(now).Add(-age)}
+			if err := writer.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := writer.EndTransaction(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(10, 100*time.Second, kgo.TryCommit) // 0 to 9, and a marker
+	l.commit("done", "orders", map[int32]int64{0: 10})
+	l.commit("late", "orders", map[int32]int64{0: 5})
+	l.mustRound(now + 0)
+	l.want("a marker is left", map[string]any{
+		"group_lag_messages{group=done}": 1, "group_lag_seconds{group=done}": 0,
 	})
+	l.wantNear("a record is left", map[string]float64{"group_lag_seconds{group=late}": 100})
+	write(4, 50*time.Second, kgo.TryAbort) // 11 to 14, and a marker
+	l.mustRound(now + 5)
+	l.mustRound(now + 10)
+	l.want("and what was aborted", map[string]any{"group_lag_messages{group=done}": 6, "group_lag_seconds{group=done}": 0})
+	write(3, 0, kgo.TryCommit)
+	l.mustRound(now + 15)
+	l.mustRound(now + 20)
+	l.wantNear("and a record", map[string]float64{"group_lag_seconds{group=done}": 20, "group_lag_seconds{group=late}": 120})
+}
+
+func TestLagWithoutReadRights(t *testing.T) {
+	l := newLab(t, 1, Options{}, kfake.SeedTopics(1, "orders"))
+	var fetches atomic.Int32
+	l.cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		l.cluster.KeepControl()
+		fetches.Add(1)
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		for _, t := range req.(*kmsg.FetchRequest).Topics {
+			rt := kmsg.NewFetchResponseTopic()
+			rt.Topic, rt.TopicID = t.Topic, t.TopicID
+			for _, p := range t.Partitions {
+				rp := kmsg.NewFetchResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return resp, nil, true
+	})
+	r := &kgo.Record{Topic: "orders", Value: []byte("x"), Timestamp: epoch.Add(-time.Minute)}
+	if err := l.client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	l.commit("late", "orders", map[int32]int64{0: 0})
+	for i := range 5 {
+		l.mustRound(float64(700 * i)) // a topic is looked into every ten minutes
+		l.want("from what Describe allows", map[string]any{"group_lag_seconds{group=late}": 60 + 700*i})
+	}
+	if n := fetches.Load(); n != 1 {
+		t.Errorf("asked for %d times within an hour, what was refused", n)
+	}
 }
 
 func TestMembersAndSharing(t *testing.T) {

@@ -38,7 +38,7 @@ func (p *partTrack) watchStart(at time.Time, before int64) {
 	if before != unset && p.start > before {
 		d.moves++
 	}
-	written, ok := p.heads.writtenAt(p.start)
+	written, ok := p.roughly(p.start, at)
 	if d.moves == 0 || !ok {
 		return
 	}
@@ -84,7 +84,7 @@ type stride struct{ at, written int64 }
 
 // stride notes a commit of a group that is late; that of any other ends the race.
 func (p *groupPart) stride(at time.Time) {
-	written, ok := p.part.heads.writtenAt(p.progress.committed)
+	written, ok := p.part.roughly(p.progress.committed, at)
 	if !ok || at.Sub(written) < paceLate {
 		p.pace = nil
 		return
@@ -108,6 +108,16 @@ func (p *pace) add(s stride) {
 		p.strides = slices.Delete(p.strides, 1, 2)
 	}
 	p.strides = append(p.strides, s)
+}
+
+// correct takes what was asked about a commit that this round saw: it is known better by now.
+func (p *pace) correct(at time.Time, late float64) {
+	if p == nil {
+		return
+	}
+	if last := &p.strides[len(p.strides)-1]; last.at == at.UnixMilli() {
+		last.written = at.UnixMilli() - int64(1000*late)
+	}
 }
 
 // speed is how many seconds of what was written the group does in a second, from commit to commit, where a staircase has
@@ -151,6 +161,7 @@ func (t *tracker) lossIn(g *groupTrack, topic *topicTrack, p *groupPart, at time
 	case life.Seconds()-late >= lossHorizon.Seconds():
 		return lossHorizon, true // even if it read nothing
 	}
+	p.pace.correct(at, late)
 	speed, last, paced := p.pace.speed(g.gaps.usual(), t.every)
 	age := late
 	switch {

@@ -247,19 +247,6 @@ func (t *tracker) rows() (n int) {
 	return n
 }
 
-// lagSeconds is how old the first record is that the group has not committed; 0 when there is none, not
-// ok when the history of the head does not reach back to it.
-func (p *groupPart) lagSeconds(at time.Time) (float64, bool) {
-	if p.lag(p.part.start) == 0 {
-		return 0, true
-	}
-	written, ok := p.part.heads.writtenAt(max(p.progress.committed, p.part.start))
-	if !ok {
-		return 0, false
-	}
-	return max(0, at.Sub(written).Seconds()), true
-}
-
 // busy reports whether a partition has work: records arrive or are left.
 func (t *tracker) busy(p *groupPart, at time.Time) bool {
 	return p.lag(p.part.start) > 0 || t.headMoves(at, p.part)

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,35 +18,32 @@ const (
 	atNewest int64 = -3
 )
 
-// backfillAges are the ages at which a log is asked where its head was, when the lag reaches back further
-// than we have watched.
-var backfillAges = []time.Duration{
-	10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute,
-	time.Hour, 6 * time.Hour, 24 * time.Hour, 72 * time.Hour,
-}
-
-const (
-	backfillEvery = 10 * time.Minute
-	maxBackfill   = 2_000 // partitions in one round
-)
-
 // listed is one partition's answer to ListOffsets.
 type listed struct {
 	offset    int64
 	timestamp int64
 }
 
-// readOffsets reads stable offsets, log starts and newest timestamps, and heads last.
+// readOffsets reads heads, log starts and newest timestamps, and stable offsets after heads: one below its head is held up by
+// an open transaction then, and not only older than what came meanwhile.
 func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 	wanted := c.wanted(s)
 	slow := c.slow() || c.cache.rounds == 0
+	c.listOffsets(ctx, s, question{wanted, same(atHead), false}, func(p *partState, _ partition, l listed) {
+		p.head = l.offset
+		s.heads++
+	})
 	stable := wanted
 	if !slow {
 		stable = c.track.apart(wanted)
 	}
-	c.listOffsets(ctx, s, stable, atHead, true, func(p *partState, _ partition, l listed) { p.lso = l.offset })
+	c.listOffsets(ctx, s, question{stable, same(atHead), true}, func(p *partState, _ partition, l listed) {
+		if p.head != unset {
+			p.lso = min(l.offset, p.head)
+		}
+	})
 	if slow {
-		c.listOffsets(ctx, s, wanted, atStart, false, func(p *partState, _ partition, l listed) { p.start = l.offset })
+		c.listOffsets(ctx, s, question{wanted, same(atStart), false}, func(p *partState, _ partition, l listed) { p.start = l.offset })
 		c.cache.newest = c.readNewest(ctx, s, wanted)
 	}
 	for topic, at := range c.cache.newest {
@@ -55,10 +51,6 @@ func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 			t.newest = at
 		}
 	}
-	c.listOffsets(ctx, s, wanted, atHead, false, func(p *partState, _ partition, l listed) {
-		p.head = l.offset
-		s.heads++
-	})
 	for _, p := range wanted {
 		if s.topics[p.topic].parts[p.index].leader >= 0 {
 			s.asked++
@@ -114,7 +106,8 @@ func (t *tracker) apart(wanted []partition) []partition {
 // readNewest is the newest record's time per topic; a topic of which a partition did not answer has none.
 func (c *Collector) readNewest(ctx context.Context, s *snapshot, wanted []partition) map[string]time.Time {
 	newest, answered := map[string]time.Time{}, map[string]int{}
-	c.listOffsets(ctx, s, wanted, atNewest, false, func(_ *partState, where partition, l listed) {
+	c.listOffsets(ctx, s, question{wanted, same(atNewest), false}, func(p *partState, where partition, l listed) {
+		p.newest = l
 		answered[where.topic]++
 		if at := time.UnixMilli(l.timestamp); l.timestamp > 0 && at.After(newest[where.topic]) {
 			newest[where.topic] = at
@@ -128,17 +121,30 @@ func (c *Collector) readNewest(ctx context.Context, s *snapshot, wanted []partit
 	return newest
 }
 
-// listOffsets asks each leader for its partitions, all leaders at once, and hands over each answer, one at a time.
-// Partitions that failed are not handed over.
-func (c *Collector) listOffsets(
-	ctx context.Context, s *snapshot, wanted []partition, timestamp int64, committed bool, take func(*partState, partition, listed),
-) {
-	byLeader := map[int32][]partition{}
-	for _, p := range wanted {
+// question is what ListOffsets is asked: the time of interest in each partition, or one of the special ones.
+type question struct {
+	parts     []partition
+	at        func(partition) int64
+	committed bool // as a reader of committed records sees it
+}
+
+func same(at int64) func(partition) int64 { return func(partition) int64 { return at } }
+
+// byLeader splits partitions by who leads them; those that have no leader are left out.
+func (s *snapshot) byLeader(parts []partition) map[int32][]partition {
+	out := map[int32][]partition{}
+	for _, p := range parts {
 		if leader := s.topics[p.topic].parts[p.index].leader; leader >= 0 {
-			byLeader[leader] = append(byLeader[leader], p)
+			out[leader] = append(out[leader], p)
 		}
 	}
+	return out
+}
+
+// listOffsets asks each leader for its partitions, all leaders at once, and hands over each answer, one at a time.
+// Partitions that failed are not handed over.
+func (c *Collector) listOffsets(ctx context.Context, s *snapshot, q question, take func(*partState, partition, listed)) {
+	byLeader := s.byLeader(q.parts)
 	var mu sync.Mutex
 	c.each(ctx, sortedKeys(byLeader), func(id int32) error {
 		for i, chunk := range slices.Collect(slices.Chunk(byLeader[id], maxPerRequest)) {
@@ -147,12 +153,12 @@ func (c *Collector) listOffsets(
 					return fmt.Errorf("listing offsets: %w", err)
 				}
 			}
-			answer, err := c.client.Broker(int(id)).RetriableRequest(ctx, listRequest(chunk, timestamp, committed))
+			answer, err := c.client.Broker(int(id)).RetriableRequest(ctx, listRequest(chunk, q))
 			if err != nil {
 				return fmt.Errorf("listing offsets: %w", err)
 			}
 			resp := answer.(*kmsg.ListOffsetsResponse)
-			if timestamp == atNewest && resp.Version < 7 {
+			if resp.Version < 7 && q.at(chunk[0]) == atNewest {
 				return nil // older brokers take -3 for a time before all records
 			}
 			mu.Lock()
@@ -166,10 +172,10 @@ func (c *Collector) listOffsets(
 	}, s)
 }
 
-func listRequest(parts []partition, timestamp int64, committed bool) *kmsg.ListOffsetsRequest {
+func listRequest(parts []partition, q question) *kmsg.ListOffsetsRequest {
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = -1
-	if committed {
+	if q.committed {
 		req.IsolationLevel = 1
 	}
 	for _, p := range parts {
@@ -179,7 +185,7 @@ func listRequest(parts []partition, timestamp int64, committed bool) *kmsg.ListO
 			req.Topics = append(req.Topics, t)
 		}
 		part := kmsg.NewListOffsetsRequestTopicPartition()
-		part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.index, timestamp, -1
+		part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p.index, q.at(p), -1
 		last := &req.Topics[len(req.Topics)-1]
 		last.Partitions = append(last.Partitions, part)
 	}
@@ -204,68 +210,4 @@ func (c *Collector) takeListed(s *snapshot, resp *kmsg.ListOffsetsResponse, take
 		}
 	}
 	return first
-}
-
-// backfill asks the logs themselves where their heads were some time ago, for partitions whose lag reaches
-// back before we watched. Without it a group that was late when we came would be of unknown lateness until
-// it has caught up. It trusts timestamps only as far as they agree with what was seen.
-func (c *Collector) backfill(ctx context.Context, now time.Time) {
-	need := c.track.unknownAges(now)
-	if len(need) == 0 {
-		return
-	}
-	s := &snapshot{topics: map[string]*topicState{}}
-	for p, w := range need {
-		t := s.topics[p.topic]
-		if t == nil {
-			t = &topicState{parts: make([]partState, len(c.track.topics[p.topic].parts))}
-			s.topics[p.topic] = t
-		}
-		t.parts[p.index].leader = w.part.leader
-		w.part.backfilled = now
-	}
-	for _, age := range backfillAges {
-		at := now.Add(-age)
-		var ask []partition
-		for _, p := range slices.SortedFunc(maps.Keys(need), comparePartitions) {
-			if h := need[p].part.heads.head; len(h) > 0 && h[0] > need[p].offset {
-				ask = append(ask, p)
-			}
-		}
-		if len(ask) == 0 || ctx.Err() != nil {
-			return
-		}
-		c.listOffsets(ctx, s, ask, at.UnixMilli(), false, func(_ *partState, p partition, l listed) {
-			if l.offset >= 0 {
-				need[p].part.heads.prepend(at, l.offset)
-			}
-		})
-	}
-}
-
-// wantedAge is a record whose age is not known.
-type wantedAge struct {
-	part   *partTrack
-	offset int64
-}
-
-// unknownAges lists the partitions whose first uncommitted record is older than the history, unless they
-// were asked for lately.
-func (t *tracker) unknownAges(now time.Time) map[partition]wantedAge {
-	out := map[partition]wantedAge{}
-	for _, g := range t.groups {
-		for where, p := range g.parts.all() {
-			if !p.fresh || len(out) >= maxBackfill || !p.part.backfilled.IsZero() && now.Sub(p.part.backfilled) < backfillEvery {
-				continue
-			}
-			if _, known := p.lagSeconds(now); known {
-				continue
-			}
-			offset := max(p.progress.committed, p.part.start)
-			if w, ok := out[where]; !ok || offset < w.offset {
-				out[where] = wantedAge{p.part, offset}
-			}
-		}
-	}
-	return out
 }

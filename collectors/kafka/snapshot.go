@@ -57,6 +57,7 @@ type partState struct {
 	replicas         []int32 // the nodes that should hold it
 	isr              []int32 // and those that do
 	start, lso, head int64
+	newest           listed // the record with the latest stamp
 }
 
 type groupState struct {
@@ -89,7 +90,10 @@ func (t *topicState) forgetOffsets() {
 	for i := range t.parts {
 		p := &t.parts[i]
 		p.start, p.lso, p.head = unset, unset, unset
+		p.newest = listed{unset, unset}
 	}
 }
 
-func newPartState() partState { return partState{leader: -1, start: unset, lso: unset, head: unset} }
+func newPartState() partState {
+	return partState{leader: -1, start: unset, lso: unset, head: unset, newest: listed{unset, unset}}
+}

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
 )
@@ -43,6 +46,9 @@ func (t *tracker) absorbConfigs(s *snapshot, r *round) {
 			}
 		}
 		topic.configs = now
+		for _, p := range topic.parts {
+			p.configure(now)
+		}
 		if now["remote.storage.enable"] == "true" {
 			t.tiered[name] = true
 		} else {
@@ -123,4 +129,20 @@ func keysOfBoth(a, b map[string]string) []string {
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(keys)
 	return slices.Compact(keys)
+}
+
+const (
+	smallSegment = 64 << 20 // segments of that size are taken to be full long before they are as old as they may get
+	usualSegment = 7 * 24 * time.Hour
+)
+
+// configure notes what compaction may do to the partition.
+func (p *partTrack) configure(configs map[string]string) {
+	p.compacted, p.closes = strings.Contains(configs["cleanup.policy"], "compact"), usualSegment
+	if ms, err := strconv.ParseInt(configs["segment.ms"], 10, 64); err == nil && ms < usualSegment.Milliseconds() {
+		p.closes = time.Duration(ms) * time.Millisecond
+	}
+	if size, err := strconv.ParseInt(configs["segment.bytes"], 10, 64); err == nil && size < smallSegment {
+		p.closes = 0
+	}
 }

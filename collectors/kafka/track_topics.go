@@ -22,6 +22,11 @@ type topicTrack struct {
 	replicas int32
 	configs  map[string]string
 	labels   map[string]string
+
+	transacted bool      // it holds transactions
+	looked     time.Time // when it was last looked into for that
+	rights     time.Time // when it was last asked whether that is allowed
+	readable   bool      // and whether it was
 }
 
 // partTrack is one partition over time. Offsets keep their last known value; fresh says whether this
@@ -36,9 +41,25 @@ type partTrack struct {
 	lsoFrozen        time.Time // since when the stable offset stands still below a moving head
 	holder           *openTxn  // whose transaction that is; nil while not known
 	previous         int64     // the head of the round before
-	heads            history
-	backfilled       time.Time // when the history was last asked for
-	deletion         deletion
+	stable           bool      // this round read the stable offset
+	open             time.Time // since when the stable offset is below the head, and the same
+
+	heads      history
+	deletion   deletion
+	stamps     stamps
+	newest     mark          // the record with the latest stamp; its offset is unset while not known
+	compacted  bool          // offsets may be missing
+	closes     time.Duration // of records of that age and more; younger ones are in the segment that is written to
+	blanks     []blank       // in order
+	records    []int64       // offsets that are known to hold records, the newest last
+	distrusted time.Time     // when its stamps were last found to be other times than those of sending
+	asked      time.Time     // when stamps were last asked for
+	unanswered time.Time     // and when that failed
+	low        int64         // the first offset that some group has yet to read
+}
+
+func newPartTrack() *partTrack {
+	return &partTrack{leader: -1, start: unset, lso: unset, head: unset, bytes: unset, previous: unset, newest: mark{offset: unset}}
 }
 
 func (t *tracker) absorbTopics(s *snapshot, r *round) {
@@ -96,9 +117,12 @@ func (topic *topicTrack) absorb(at time.Time, state *topicState) {
 	topic.newest, topic.newKnown = state.newest, !state.newest.IsZero()
 	for i, p := range state.parts {
 		if i == len(topic.parts) {
-			topic.parts = append(topic.parts, &partTrack{leader: -1, start: unset, lso: unset, head: unset, bytes: unset, previous: unset})
+			topic.parts = append(topic.parts, newPartTrack())
+			topic.parts[i].configure(topic.configs)
 		}
-		topic.parts[i].absorb(at, p)
+		part := topic.parts[i]
+		part.absorb(at, p)
+		topic.transacted = topic.transacted || part.stable && part.fresh && part.lso < part.head
 	}
 	topic.parts = topic.parts[:len(state.parts)]
 }
@@ -115,7 +139,7 @@ func fewestReplicas(state *topicState) int32 {
 }
 
 func (p *partTrack) absorb(at time.Time, now partState) {
-	p.leader, p.fresh = now.leader, now.head != unset
+	p.leader, p.fresh, p.stable = now.leader, now.head != unset, false
 	before := p.start
 	if now.start != unset {
 		p.start = now.start
@@ -126,12 +150,22 @@ func (p *partTrack) absorb(at time.Time, now partState) {
 	if now.head < p.head { // recreated, or an unclean election
 		p.headMoved, p.start = at, now.start
 		before, p.deletion = unset, deletion{}
+		p.stamps, p.blanks, p.records, p.newest = stamps{}, nil, nil, mark{offset: unset}
+	}
+	if n := now.newest; n.offset >= 0 && n.timestamp > 0 {
+		p.newest = mark{n.offset, n.timestamp, n.timestamp + 1}
 	}
 	p.previous = p.head
 	if p.head != unset && now.head != p.head {
 		p.headMoved = at
 	}
-	if now.lso != unset {
+	if p.stable = now.lso != unset; p.stable {
+		switch {
+		case now.lso >= now.head:
+			p.open = time.Time{}
+		case now.lso != p.lso || p.open.IsZero():
+			p.open = at
+		}
 		switch {
 		case now.lso >= now.head || now.lso != p.lso:
 			p.lsoFrozen = time.Time{}

@@ -121,6 +121,20 @@ func (f *fleet) head(topic, part int) int64 {
 	return head
 }
 
+// first is the first record stamped at or after a time, and its stamp; -1 when there is none. What was there from the
+// beginning is an hour old.
+func (f *fleet) first(topic, part int, at int64) (offset, stamp int64) {
+	began, old := f.began.UnixMilli(), int64(1000+topic%97)
+	if before := began - time.Hour.Milliseconds(); at <= before {
+		return 100, before
+	}
+	offset = old + max(0, (at-began+99)/100)
+	if offset >= f.head(topic, part) {
+		return -1, -1
+	}
+	return offset, began + 100*(offset-old)
+}
+
 func (f *fleet) active(topic, part int) bool { return (topic+part)%10 == 0 }
 
 func (f *fleet) leader(topic, part int) int32 { return int32((topic + part) % f.brokers) }
@@ -168,8 +182,7 @@ func (f *fleet) listOffsets(req *kmsg.ListOffsetsRequest, r *kmsg.ListOffsetsRes
 				part.Timestamp = time.Now().UnixMilli()
 			case -1:
 			default:
-				part.Offset -= 10
-				part.Timestamp = p.Timestamp
+				part.Offset, part.Timestamp = f.first(topic, int(p.Partition), p.Timestamp)
 			}
 			out.Partitions = append(out.Partitions, part)
 		}
