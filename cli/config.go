@@ -22,18 +22,19 @@ import (
 // Config is the whole configuration of `up`: one struct per package, composed here. The commented
 // reference is docs/reference-config.yaml; a test keeps the two equal.
 type Config struct {
-	Data     string          `yaml:"data"`
-	Broker   BrokerConfig    `yaml:"broker"`
-	Diagnose DiagnoseConfig  `yaml:"diagnose"`
-	Series   SeriesConfig    `yaml:"series"`
-	History  HistoryConfig   `yaml:"history"`
-	Notify   NotifyConfig    `yaml:"notify"`
-	Clusters []ClusterConfig `yaml:"clusters"`
-	Rules    []string        `yaml:"rules"`
-	Loki     LokiConfig      `yaml:"loki"`
-	OTLP     OTLPConfig      `yaml:"otlp"`
-	Web      WebConfig       `yaml:"web"`
-	Log      LogConfig       `yaml:"log"`
+	Data        string            `yaml:"data"`
+	Broker      BrokerConfig      `yaml:"broker"`
+	Diagnose    DiagnoseConfig    `yaml:"diagnose"`
+	Series      SeriesConfig      `yaml:"series"`
+	History     HistoryConfig     `yaml:"history"`
+	Notify      NotifyConfig      `yaml:"notify"`
+	Clusters    []ClusterConfig   `yaml:"clusters"`
+	Rules       []string          `yaml:"rules"`
+	Loki        LokiConfig        `yaml:"loki"`
+	OTLP        OTLPConfig        `yaml:"otlp"`
+	RemoteWrite RemoteWriteConfig `yaml:"remote_write"`
+	Web         WebConfig         `yaml:"web"`
+	Log         LogConfig         `yaml:"log"`
 }
 
 // BrokerConfig is the bundled broker.
@@ -130,6 +131,8 @@ type ClusterConfig struct {
 	FileSD  []string `yaml:"file_sd"` // files that list more of them, as Prometheus' file_sd_configs
 	Events  string   `yaml:"events"`  // a Streamkeeper broker's event ring
 	Scrape  Duration `yaml:"scrape"`
+	// Pushed says that what its exporters tell is pushed to us (remote_write), and that its brokers are not asked.
+	Pushed bool `yaml:"pushed"`
 	// Declared are files, or folders of files, with what topics should be: Strimzi's KafkaTopic resources.
 	Declared []string `yaml:"declared"`
 
@@ -179,13 +182,14 @@ func Defaults() Config {
 				ConsumerSession:       Duration{45 * time.Second}, ConsumerHeartbeat: Duration{5 * time.Second},
 			},
 		},
-		Diagnose: DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}, Shadow: Duration{24 * time.Hour}},
-		Notify:   NotifyConfig{Budget: 30, RollupEvery: Duration{time.Hour}},
-		Series:   SeriesConfig{Retention: Duration{24 * time.Hour}},
-		Loki:     LokiConfig{Receive: true},
-		OTLP:     OTLPConfig{Receive: true, Listen: defaultOTLP},
-		Web:      WebConfig{Listen: "127.0.0.1:8080"},
-		Log:      LogConfig{Level: "info"},
+		Diagnose:    DiagnoseConfig{Enabled: true, Tick: Duration{5 * time.Second}, SLOLag: Duration{time.Minute}, Shadow: Duration{24 * time.Hour}},
+		Notify:      NotifyConfig{Budget: 30, RollupEvery: Duration{time.Hour}},
+		Series:      SeriesConfig{Retention: Duration{24 * time.Hour}},
+		Loki:        LokiConfig{Receive: true},
+		OTLP:        OTLPConfig{Receive: true, Listen: defaultOTLP},
+		RemoteWrite: RemoteWriteConfig{Receive: true, Every: Duration{foreignInterval}},
+		Web:         WebConfig{Listen: "127.0.0.1:8080"},
+		Log:         LogConfig{Level: "info"},
 	}
 }
 
@@ -242,6 +246,10 @@ func (c *Config) Validate() error {
 		httpURL(bad, "loki.forward_to", c.Loki.ForwardTo)
 	}
 	c.Series.Dial.validate(bad, "series.dial")
+	c.RemoteWrite.validate(bad, "remote_write")
+	if !c.Diagnose.Enabled && slices.ContainsFunc(c.Clusters, func(cl ClusterConfig) bool { return cl.Pushed }) {
+		bad("clusters", "what is pushed can only be diagnosed: enable diagnose")
+	}
 	if !c.Broker.Enabled && len(c.Clusters) == 0 && c.Series.Dial.URL == "" {
 		bad("clusters", "nothing to watch: enable the broker, name a cluster (--cluster NAME=HOST:PORT) or a Prometheus (--prometheus URL)")
 	}
@@ -313,8 +321,11 @@ func (cl *ClusterConfig) validate(bad func(key, format string, args ...any), at 
 	case taken[cl.Name]:
 		bad(at+".name", "%q is taken by another cluster", cl.Name)
 	}
-	if len(cl.Brokers) == 0 {
+	if len(cl.Brokers) == 0 && !cl.Pushed {
 		bad(at+".brokers", "name at least one HOST:PORT")
+	}
+	if cl.Pushed && (len(cl.Brokers) > 0 || len(cl.Metrics) > 0 || cl.Events != "" || cl.Probe.Enabled) {
+		bad(at+".pushed", "a cluster is watched through its brokers or through what its exporters push, not both")
 	}
 	for _, b := range cl.Brokers {
 		hostPort(bad, at+".brokers", b)

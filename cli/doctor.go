@@ -94,6 +94,7 @@ func (s *system) wireDiagnosis(ctx context.Context, registry *prometheus.Registr
 	if err := s.wireDialling(); err != nil {
 		return err
 	}
+	s.wireRemoteWrite(registry, options)
 	historyURL := s.config.History.URL
 	if historyURL == "" {
 		historyURL = "sqlite://" + filepath.Join(s.config.Data, "history.db")
@@ -168,6 +169,10 @@ func (s *system) addCollectors(registry *prometheus.Registry) error {
 	}
 	for _, cl := range s.config.Clusters {
 		every := s.config.interval(cl)
+		if cl.Pushed {
+			s.addDialled(cl.Name, every, newDialled(cl.Name, every, s.places.series, nil))
+			continue
+		}
 		if err := s.addCluster(cl, every, nil, nil, false); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/streamkeeper-io/streamkeeper/collectors"
+	"github.com/streamkeeper-io/streamkeeper/collectors/remotewrite"
 	"github.com/streamkeeper-io/streamkeeper/collectors/series"
 	"github.com/streamkeeper-io/streamkeeper/web"
 )
@@ -24,7 +26,8 @@ type system struct {
 	node      *node // nil without a bundled broker
 	places    *places
 	scheduler *collectors.Scheduler
-	doctor    *doctor // nil when diagnosis is off
+	doctor    *doctor             // nil when diagnosis is off
+	forwarder *remotewrite.Sender // nil: our metrics are not pushed
 	web       *web.Server
 	metrics   *metricsPage
 	// connections are the collectors that hold some.
@@ -63,6 +66,9 @@ func wire(ctx context.Context, p Process, c Config, log *slog.Logger, address st
 	if err != nil {
 		return s, err
 	}
+	if err := s.wireForward(registry, gatherers, address); err != nil {
+		return s, err
+	}
 	s.web = web.New(options)
 	return s, nil
 }
@@ -74,8 +80,11 @@ func openSeries(c Config) (*places, error) {
 		dir = filepath.Join(c.Data, "series")
 	}
 	o := series.Options{Dir: dir, Retention: c.Series.Retention.Duration, Interval: c.Diagnose.Tick.Duration}
-	if c.Series.Dial.URL != "" { // its past is copied, and of fleets its series are many
-		o.OutOfOrder, o.MaxSeries = exportedMost, maxExported
+	if c.Series.Dial.URL != "" || c.RemoteWrite.Receive { // the past of one cluster comes after the present of others
+		o.OutOfOrder = exportedMost
+	}
+	if c.Series.Dial.URL != "" || slices.ContainsFunc(c.Clusters, func(cl ClusterConfig) bool { return cl.Pushed }) {
+		o.MaxSeries = maxExported // of fleets
 	}
 	return openPlaces(o, time.Now)
 }
@@ -87,6 +96,9 @@ func (s *system) run(ctx context.Context, g *errgroup.Group) {
 	}
 	if s.doctor != nil {
 		g.Go(func() error { return ended(ctx, s.doctor.run(ctx)) })
+	}
+	if s.forwarder != nil {
+		g.Go(func() error { return ended(ctx, s.forwarder.Run(ctx)) })
 	}
 }
 

@@ -3,8 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors/series"
 	"github.com/streamkeeper-io/streamkeeper/test/server"
 )
 
@@ -22,6 +27,36 @@ func (l *lab) watch(ctx context.Context, how string, args ...string) error {
 	}
 	l.watchers = append(l.watchers, watcher{how, s})
 	return s.Start(ctx)
+}
+
+// expect makes the server that the Prometheus writes to, and does not start it yet.
+func (l *lab) expect() (*server.Server, error) {
+	s, err := server.New(l.o.binary, "--set", "broker.enabled=false", "--set", "log.level=warn", "--set", "otlp.listen=")
+	if err != nil {
+		return nil, err
+	}
+	l.watchers = append(l.watchers, watcher{"remote write", s})
+	var clusters []string
+	for _, name := range slices.Sorted(maps.Keys(exporters)) {
+		clusters = append(clusters, fmt.Sprintf("{name: %s, pushed: true, scrape: %s}", name, l.o.every))
+	}
+	s.Args = append(s.Args, "--set", "clusters=["+strings.Join(clusters, ", ")+"]", "--set", "remote_write.every=2s")
+	return s, nil
+}
+
+// writtenBack is how many series of ours the Prometheus has.
+func (l *lab) writtenBack(ctx context.Context) (int, error) {
+	remote, err := series.Dial(series.RemoteOptions{URL: l.prometheus.url})
+	if err != nil {
+		return 0, err
+	}
+	rows, err := remote.Count(ctx, time.Now(), []string{"streamkeeper_remote_write_samples_total", "streamkeeper_remote_write_sent_samples_total", "streamkeeper_finding_.*"}, []string{"__name__", "job"})
+	n := 0
+	for _, r := range rows {
+		fmt.Printf("      written back: %s{job=%q}, %d series\n", r.Labels["__name__"], r.Labels["job"], r.N)
+		n += r.N
+	}
+	return n, err
 }
 
 // restart ends the watchers as a power cut does, and starts them again.

@@ -1,8 +1,9 @@
 // Command prometheus is `task test:prometheus`: faults are injected into groups of a live cluster, a real Prometheus
 // scrapes two exporters of it that speak kminion's and kafka_exporter's dialects, and `diagnose --prometheus`, which
 // asks nobody else, must name each fault on each of its groups in both. Later, --at must give the same answer as then. So
-// must a server that has been watching through the Prometheus since all was well, and is killed and started again when the
-// faults begin. The last line is JSON: {"right", "of", "watched_right", "watched_of", "same_later"}.
+// must a server that has been watching through the Prometheus since all was well, and one that the Prometheus writes to, both
+// killed and started again when the faults begin. The latter writes its own metrics to the Prometheus. The last line is JSON:
+// {"right", "of", "watched_right", "watched_of", "written_back", "same_later"}.
 package main
 
 import (
@@ -85,6 +86,10 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	written, err := l.writtenBack(ctx)
+	if err != nil {
+		return err
+	}
 	l.endClients()
 	if !pause(ctx, o.later) {
 		return ctx.Err()
@@ -93,7 +98,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"right": right, "of": of, "watched_right": watchedRight, "watched_of": watchedOf, "same_later": same}); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"right": right, "of": of, "watched_right": watchedRight, "watched_of": watchedOf, "written_back": written, "same_later": same}); err != nil {
 		return err
 	}
 	switch {
@@ -101,6 +106,8 @@ func run(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("no fault is called %q", o.only)
 	case right < of || watchedRight < watchedOf:
 		return fmt.Errorf("%d of %d right, watching %d of %d", right, of, watchedRight, watchedOf)
+	case written == 0:
+		return errors.New("none of our own metrics came to the Prometheus")
 	case !same:
 		return errors.New("--at does not give the answer of then")
 	}
@@ -143,7 +150,15 @@ func openLab(ctx context.Context, o options) (*lab, error) {
 			return nil, errors.Join(err, l.Close())
 		}
 	}
-	if l.prometheus, err = startPrometheus(ctx, o.prometheus, o.every, targets); err != nil {
+	pushed, err := l.expect()
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if l.prometheus, err = startPrometheus(ctx, o.prometheus, o.every, targets, "http://"+pushed.HTTP+"/prometheus/api/v1/write"); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	pushed.Args = append(pushed.Args, "--set", "remote_write.forward_to="+l.prometheus.url+"/api/v1/write")
+	if err := pushed.Start(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	if err := l.watch(ctx, "up --prometheus", "--prometheus", l.prometheus.url); err != nil {

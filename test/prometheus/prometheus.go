@@ -20,8 +20,9 @@ type prometheus struct {
 	dir string
 }
 
-// startPrometheus scrapes targets, one job for each, and calls each job's cluster like the job.
-func startPrometheus(ctx context.Context, binary string, every time.Duration, targets map[string]string) (*prometheus, error) {
+// startPrometheus scrapes targets, one job for each, and calls each job's cluster like the job. It writes all of it to an
+// address too, and takes what is written to it.
+func startPrometheus(ctx context.Context, binary string, every time.Duration, targets map[string]string, writesTo string) (*prometheus, error) {
 	dir, err := os.MkdirTemp("", "streamkeeper-prometheus-")
 	if err != nil {
 		return nil, err
@@ -34,12 +35,14 @@ func startPrometheus(ctx context.Context, binary string, every time.Duration, ta
 	for job, target := range targets {
 		config += fmt.Sprintf("  - job_name: %s\n    static_configs: [{targets: [%q], labels: {kafka_cluster: %s}}]\n", job, target, job)
 	}
+	config += fmt.Sprintf("remote_write: [{url: %q, queue_config: {batch_send_deadline: 1s}}]\n", writesTo)
 	file := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
 	p := &prometheus{url: "http://" + address, dir: dir}
-	p.cmd = exec.Command(binary, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=error")
+	p.cmd = exec.Command(binary, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
+		"--web.enable-remote-write-receiver", "--log.level=error")
 	p.cmd.Stderr = os.Stderr
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s (Debian: prometheus): %w", binary, err)
