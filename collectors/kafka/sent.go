@@ -92,12 +92,13 @@ func (w window) strange(now int64, seen window) bool {
 func (p *partTrack) sent(offset, now int64) (at, slack int64, ok bool) {
 	seen := p.heads.bracket(offset)
 	w, stamped := p.told(offset, now, seen)
+	unanswered := p.unanswered.UnixMilli() == now
 	switch watched := seen.from != unset; {
+	case w.holes && (!stamped || unanswered): // compaction goes on: what was there may be gone
+		return 0, 0, false
 	case stamped:
 		return w.best, w.to - w.from, true
-	case w.holes:
-		return 0, 0, false
-	case watched && (p.unanswered.UnixMilli() != now || seen.to-seen.from <= 2*limit(now-seen.to)):
+	case watched && (!unanswered || seen.to-seen.from <= 2*limit(now-seen.to)):
 		return seen.best, seen.to - seen.from, true
 	}
 	return 0, 0, false // also while its leader is away: what happened between two looks is most unusual then
