@@ -57,7 +57,7 @@ func (l *lab) judge(samples map[row]sample) error {
 	if err := json.NewEncoder(os.Stdout).Encode(all); err != nil {
 		return err
 	}
-	return all.verdict()
+	return all.verdict(l.o.least)
 }
 
 func (l *lab) take(f *figures, r row, s sample, b *ledger) {
@@ -108,14 +108,14 @@ func (f *figures) merge(o *figures) {
 	f.MaxShare = max(f.MaxShare, o.MaxShare)
 }
 
-func (f *figures) verdict() error {
+func (f *figures) verdict(least float64) error {
 	var wrong []string
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if f.due == 0 {
 		say("no sample came after %s", settledAfter)
 	}
-	if f.Off > 0 {
-		say("%d samples are off by more than %.0f %% and %s", f.Off, 100*relativeError, absoluteError)
+	if float64(f.Off) > (1-least)*float64(f.Samples) {
+		say("%d of %d samples are off by more than %.0f %% and %s", f.Off, f.Samples, 100*relativeError, absoluteError)
 	}
 	if f.Known < leastKnown {
 		say("%.1f %% are known, want %.0f %%", 100*f.Known, 100*leastKnown)

@@ -29,6 +29,7 @@ type options struct {
 	before, watch  time.Duration
 	every          time.Duration
 	show           bool
+	least          float64
 }
 
 // The limits.
@@ -47,6 +48,7 @@ func main() {
 	flag.DurationVar(&o.before, "before", 25*time.Second, "how long there is traffic before anybody watches")
 	flag.DurationVar(&o.watch, "for", 110*time.Second, "how long is watched")
 	flag.DurationVar(&o.every, "every", 5*time.Second, "how often the server looks at a Kafka; its own broker it looks at every 5s")
+	flag.Float64Var(&o.least, "least", 1, "the share of samples that must lie within the limits")
 	flag.BoolVar(&o.show, "show", false, "print the samples that are off")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
