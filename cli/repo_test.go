@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -219,6 +220,26 @@ func TestDocs_NamedPathsExist(t *testing.T) {
 			if _, err := fs.Stat(os.DirFS(".."), strings.TrimSuffix(m[1], "/")); err != nil {
 				t.Errorf("%s names %s, which does not exist", doc, m[1])
 			}
+		}
+	}
+}
+
+// TestDocs_DecisionsAreNumberedOnce: "ADR 24" names one decision, in its file's name and in its heading.
+func TestDocs_DecisionsAreNumberedOnce(t *testing.T) {
+	files, err := filepath.Glob("../docs/adr/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no decisions: %v", err)
+	}
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := filepath.Base(file); !strings.HasPrefix(name, fmt.Sprintf("%04d-", i+1)) {
+			t.Errorf("%s is decision %d in order", name, i+1)
+		}
+		if heading, _, _ := strings.Cut(string(text), "\n"); !strings.HasPrefix(heading, fmt.Sprintf("# %d. ", i+1)) {
+			t.Errorf("%s is headed %q", file, heading)
 		}
 	}
 }
