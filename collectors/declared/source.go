@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,18 +35,10 @@ type Source struct {
 	world   World
 
 	mu     sync.Mutex
-	files  map[string]file
+	files  map[string]collectors.File[[]Topic]
 	topics []Topic // of all files that could be read, for this cluster
 
 	told map[place]string // of Collect alone: the drifts that were told, and as what
-}
-
-// file is one that was read.
-type file struct {
-	changed time.Time
-	size    int64
-	topics  []Topic
-	err     error
 }
 
 // place is one thing that can differ.
@@ -61,7 +52,7 @@ type drift struct {
 
 // New makes a source. Paths are files, or folders whose .yaml and .yml files are read.
 func New(cluster string, paths []string, world World) *Source {
-	return &Source{cluster: cluster, paths: paths, world: world, files: map[string]file{}, told: map[place]string{}}
+	return &Source{cluster: cluster, paths: paths, world: world, files: map[string]collectors.File[[]Topic]{}, told: map[place]string{}}
 }
 
 // Name is declared.
@@ -80,7 +71,7 @@ func (s *Source) Configs() []string {
 			seen[key] = true
 		}
 	}
-	return sorted(seen)
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // Collect does one round: it reads the files that changed, compares, and tells what is new. The error joins the files that
@@ -148,8 +139,8 @@ func (s *Source) drifts(inv streamkeeper.Inventory) []drift {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []drift
-	for _, name := range sorted(s.files) {
-		for _, t := range ofCluster(s.files[name].topics, s.cluster, s.topics) {
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		for _, t := range ofCluster(s.files[name].Says, s.cluster, s.topics) {
 			info, exists := actual[t.Name]
 			out = append(out, compare(t, info, exists, filepath.Base(name))...)
 		}
@@ -215,54 +206,23 @@ func (s *Source) read(ctx context.Context) error {
 	names, errs := s.list()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := map[string]file{}
+	now := map[string]collectors.File[[]Topic]{}
 	for _, name := range names {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		f := s.files[name].again(name)
-		if f.err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, f.err))
+		f := s.files[name].Again(name, maxFile, Parse)
+		if f.Err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, f.Err))
 		}
 		now[name] = f
 	}
 	s.files = now
 	s.topics = nil
-	for _, name := range sorted(now) {
-		s.topics = append(s.topics, now[name].topics...)
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		s.topics = append(s.topics, now[name].Says...)
 	}
 	return errors.Join(errs...)
-}
-
-// again is the file as it is now: read if it changed. What it said before stays while it cannot be read.
-func (f file) again(name string) file {
-	info, err := os.Stat(name)
-	if err != nil {
-		f.err = err
-		return f
-	}
-	if f.changed.Equal(info.ModTime()) && f.size == info.Size() {
-		return f
-	}
-	f.changed, f.size = info.ModTime(), info.Size()
-	topics, err := parseFile(name)
-	if f.err = err; err == nil {
-		f.topics = topics
-	}
-	return f
-}
-
-func parseFile(name string) ([]Topic, error) {
-	in, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	text, err := io.ReadAll(io.LimitReader(in, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	return Parse(text)
 }
 
 // list names the files below the paths.
@@ -285,15 +245,6 @@ func (s *Source) list() (names []string, errs []error) {
 		}
 	}
 	return names, errs
-}
-
-func sorted[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func sortedPlaces(m map[place]string) []place {

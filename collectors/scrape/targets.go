@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,16 +43,8 @@ type TargetsOptions struct {
 // read leaves its targets as they were.
 type Targets struct {
 	o        TargetsOptions
-	files    map[string]targetFile
+	files    map[string]collectors.File[[]Options]
 	scrapers map[string]*Scraper // by what they are made from
-}
-
-// targetFile is a file as last read.
-type targetFile struct {
-	changed time.Time
-	size    int64
-	targets []Options
-	err     error
 }
 
 // NewTargets makes a collector. The error names a path that cannot be one.
@@ -69,7 +60,7 @@ func NewTargets(o TargetsOptions) (*Targets, error) {
 	if o.Client == nil {
 		o.Client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	}
-	return &Targets{o: o, files: map[string]targetFile{}, scrapers: map[string]*Scraper{}}, nil
+	return &Targets{o: o, files: map[string]collectors.File[[]Options]{}, scrapers: map[string]*Scraper{}}, nil
 }
 
 func formatOf(path string) string {
@@ -104,7 +95,7 @@ func (t *Targets) Collect(ctx context.Context, now time.Time, sink collectors.Si
 func (t *Targets) scrape(ctx context.Context, now time.Time, sink collectors.Sink) []error {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, targetsAtOnce)
-	keys := sortedKeys(t.scrapers)
+	keys := slices.Sorted(maps.Keys(t.scrapers))
 	errs := make([]error, len(keys))
 	for i, key := range keys {
 		slots <- struct{}{}
@@ -121,8 +112,8 @@ func (t *Targets) scrape(ctx context.Context, now time.Time, sink collectors.Sin
 func (t *Targets) follow(ctx context.Context, now time.Time, sink collectors.Sink) []error {
 	var errs []error
 	listed := map[string]bool{}
-	for _, name := range sortedKeys(t.files) {
-		for _, o := range t.files[name].targets {
+	for _, name := range slices.Sorted(maps.Keys(t.files)) {
+		for _, o := range t.files[name].Says {
 			key := o.URL + "\x00" + o.Instance + "\x00" + fmt.Sprint(o.Labels) // a map is printed in order
 			if listed[key] || len(listed) == maxTargets {
 				continue
@@ -140,7 +131,7 @@ func (t *Targets) follow(ctx context.Context, now time.Time, sink collectors.Sin
 			t.scrapers[key] = s
 		}
 	}
-	for _, key := range sortedKeys(t.scrapers) {
+	for _, key := range slices.Sorted(maps.Keys(t.scrapers)) {
 		if listed[key] {
 			continue
 		}
@@ -167,7 +158,7 @@ func (s *Scraper) end(ctx context.Context, now time.Time, sink collectors.Sink) 
 // read reads the files that are new or changed.
 func (t *Targets) read() []error {
 	var errs []error
-	now := map[string]targetFile{}
+	now := map[string]collectors.File[[]Options]{}
 	for _, pattern := range t.o.Files {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
@@ -177,9 +168,9 @@ func (t *Targets) read() []error {
 			if len(now) == maxFiles {
 				break
 			}
-			f := t.files[name].again(name)
-			if f.err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, f.err))
+			f := t.files[name].Again(name, maxTargetFile, func(text []byte) ([]Options, error) { return parseTargets(text, formatOf(name)) })
+			if f.Err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, f.Err))
 			}
 			now[name] = f
 		}
@@ -188,42 +179,11 @@ func (t *Targets) read() []error {
 	return errs
 }
 
-// again is the file as it is now. What it listed stays while it cannot be read.
-func (f targetFile) again(name string) targetFile {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		f.err = err
-		return f
-	case f.changed.Equal(info.ModTime()) && f.size == info.Size():
-		return f
-	}
-	f.changed, f.size = info.ModTime(), info.Size()
-	targets, err := readTargets(name)
-	if f.err = err; err == nil {
-		f.targets = targets
-	}
-	return f
-}
-
-func readTargets(name string) ([]Options, error) {
-	in, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	text, err := io.ReadAll(io.LimitReader(in, maxTargetFile+1))
-	if err != nil {
-		return nil, err
-	}
+// parseTargets reads the targets of a file_sd file. The error says what is wrong with it, and then there are none.
+func parseTargets(text []byte, format string) ([]Options, error) {
 	if len(text) > maxTargetFile {
 		return nil, fmt.Errorf("the file is over %d bytes", maxTargetFile)
 	}
-	return parseTargets(text, formatOf(name))
-}
-
-// parseTargets reads the targets of a file_sd file. The error says what is wrong with it, and then there are none.
-func parseTargets(text []byte, format string) ([]Options, error) {
 	var groups []*targetgroup.Group
 	var err error
 	if format == "json" {
@@ -280,13 +240,4 @@ func targetOptions(set model.LabelSet) (Options, error) {
 	o := Options{URL: u.String(), Instance: labels["instance"], Labels: labels}
 	delete(labels, "instance")
 	return o, nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
