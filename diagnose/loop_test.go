@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,13 @@ func (p *press) Publish(_ context.Context, _ streamkeeper.Report, incidents []st
 	defer p.mu.Unlock()
 	p.told = append(p.told, incidents...)
 	return nil
+}
+
+// printed is what was published so far.
+func (p *press) printed() (told []streamkeeper.Incident, rollups []streamkeeper.Rollup) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.told), slices.Clone(p.rollups)
 }
 
 func (p *press) states() []streamkeeper.IncidentState {

@@ -164,12 +164,12 @@ func TestLoopRollsUpTheFirstDay(t *testing.T) {
 		defer stop()
 		time.Sleep(59 * time.Minute)
 		open, _ := l.Incidents(t.Context(), "c", streamkeeper.IncidentOpen, 0)
-		if len(open) != 1 || open[0].Untold != streamkeeper.UntoldStanding || len(press.states()) > 0 || len(press.rollups) > 0 {
-			t.Fatalf("open %+v, told %v, roll-ups %v", open, press.states(), press.rollups)
+		if _, rollups := press.printed(); len(open) != 1 || open[0].Untold != streamkeeper.UntoldStanding || len(press.states()) > 0 || len(rollups) > 0 {
+			t.Fatalf("open %+v, told %v, roll-ups %v", open, press.states(), rollups)
 		}
 		time.Sleep(2 * time.Minute)
-		if len(press.states()) > 0 || len(press.rollups) != 1 || press.rollups[0].Reason != streamkeeper.UntoldStanding || press.rollups[0].Count != 1 {
-			t.Fatalf("told %v, roll-ups %+v", press.states(), press.rollups)
+		if _, rollups := press.printed(); len(press.states()) > 0 || len(rollups) != 1 || rollups[0].Reason != streamkeeper.UntoldStanding || rollups[0].Count != 1 {
+			t.Fatalf("told %v, roll-ups %+v", press.states(), rollups)
 		}
 		lab.set("group_lag_seconds", "orders", 1)
 		lab.set("group_rebalances", "orders", 0)
