@@ -45,7 +45,8 @@ var readOnlyFault = scenario{name: "no-active-consumers", partitions: 4, replica
 // and what a broker tells its controller. Fetch is not among them.
 var readings = []string{
 	"ApiVersions", "SaslHandshake", "SaslAuthenticate", "Metadata", "DescribeCluster", "FindCoordinator", "ListGroups", "DescribeGroups",
-	"ConsumerGroupDescribe", "OffsetFetch", "ListOffsets", "DescribeConfigs", "DescribeLogDirs", "DescribeQuorum", "DescribeProducers", "ListTransactions", "DescribeTransactions",
+	"ConsumerGroupDescribe", "OffsetFetch", "ListOffsets", "DescribeConfigs", "DescribeLogDirs", "DescribeQuorum", "DescribeProducers", "ListTransactions",
+	"DescribeTransactions", "DescribeClientQuotas",
 	"BrokerHeartbeat",
 }
 
