@@ -49,7 +49,7 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 	bounded, cancel := context.WithTimeout(ctx, f.window)
 	defer cancel()
 	began, sink := time.Now(), collectors.WithoutOwn(places)
-	every := firstLook(bounded, c, sink, f.window)
+	every := firstLooks(bounded, c, sink, f.window)
 	scheduler := collectors.NewScheduler(collectors.Options{Sink: sink, Logger: slog.New(slog.DiscardHandler)})
 	scheduler.Add(c, every, name)
 	tick := &diagnose.Tick{
@@ -81,11 +81,21 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 	return []streamkeeper.Report{report}, nil
 }
 
-// firstLook looks once and says how often to look on: a look ends when the next is due, and one that ends early is missing what
-// it asks for last, the ends of the logs. So the next has twice the time that this one took. What fails is told of by those
-// that follow.
-func firstLook(ctx context.Context, c collectors.Collector, sink collectors.Sink, window time.Duration) time.Duration {
+// firstLooks looks once or twice and says how often to look on: a look ends when the next is due, and one that ends early is
+// missing what it asks for last, the ends of the logs. So the next has twice the time that the last one took. The very first
+// connects, and asks for what later ones know; where it is slow the second sets the pace. What fails is told of by those that
+// follow.
+func firstLooks(ctx context.Context, c collectors.Collector, sink collectors.Sink, window time.Duration) time.Duration {
 	most := max(observeInterval, min(slowestLook, window/10))
+	every := paceOf(ctx, c, sink, most)
+	if every > observeInterval && every < most {
+		every = paceOf(ctx, c, sink, most)
+	}
+	return every
+}
+
+// paceOf looks once and says how much time a look needs, most at most.
+func paceOf(ctx context.Context, c collectors.Collector, sink collectors.Sink, most time.Duration) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	began := time.Now()

@@ -45,17 +45,31 @@ func (s slowCluster) Collect(ctx context.Context, _ time.Time, _ collectors.Sink
 	}
 }
 
+// warmCluster takes time for its first look only.
+type warmCluster struct{ slowCluster }
+
+func (w *warmCluster) Collect(ctx context.Context, now time.Time, sink collectors.Sink) error {
+	if w.slowCluster == 0 {
+		w.slowCluster = slowCluster(100 * time.Millisecond)
+		return slowCluster(2500*time.Millisecond).Collect(ctx, now, sink)
+	}
+	return w.slowCluster.Collect(ctx, now, sink)
+}
+
 // A look must end before the next is due, also where the cluster is slow.
 func TestFirstLookSetsThePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for took, want := range map[time.Duration]time.Duration{
 			100 * time.Millisecond: observeInterval, 2500 * time.Millisecond: 5 * time.Second, time.Minute: 6 * time.Second,
 		} {
-			if got := firstLook(t.Context(), slowCluster(took), nil, time.Minute); got != want {
+			if got := firstLooks(t.Context(), slowCluster(took), nil, time.Minute); got != want {
 				t.Errorf("a look of %s: then each %s, want %s", took, got, want)
 			}
 		}
-		if got := firstLook(t.Context(), slowCluster(time.Minute), nil, 10*time.Second); got != observeInterval {
+		if got := firstLooks(t.Context(), &warmCluster{}, nil, time.Minute); got != observeInterval {
+			t.Errorf("a cluster whose first look alone is slow: then each %s", got)
+		}
+		if got := firstLooks(t.Context(), slowCluster(time.Minute), nil, 10*time.Second); got != observeInterval {
 			t.Errorf("in ten seconds each %s", got)
 		}
 	})
