@@ -8,6 +8,7 @@ import (
 	"time"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/diagnose/incident"
 )
 
 // budget is how many incidents of one cluster were told within the last day, and what was not told. It is plain data that
@@ -102,17 +103,10 @@ func (b *budget) rollup(cluster string, now time.Time, every time.Duration) (r s
 		At: now, Next: now.Add(every), Reason: streamkeeper.UntoldBudget, Count: len(list) + b.Beyond, Held: byCauseAndOwner(list),
 	}
 	for _, h := range r.Held {
-		r.Severity = worse(r.Severity, h.Severity)
+		r.Severity = incident.Louder(r.Severity, h.Severity)
 	}
 	b.Rolled, b.Beyond = now, 0
 	return r, true
-}
-
-func worse(a, b streamkeeper.Severity) streamkeeper.Severity {
-	if b.Rank() > a.Rank() {
-		return b
-	}
-	return a
 }
 
 // byCauseAndOwner gathers incidents, the worst first, then the most.
@@ -128,7 +122,7 @@ func byCauseAndOwner(list []held) []streamkeeper.HeldBack {
 		}
 		group := &out[at[k]]
 		group.Count++
-		group.Severity = worse(group.Severity, h.Severity)
+		group.Severity = incident.Louder(group.Severity, h.Severity)
 		group.Incidents = append(group.Incidents, h.HeldIncident)
 	}
 	slices.SortStableFunc(out, func(a, b streamkeeper.HeldBack) int {

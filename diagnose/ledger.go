@@ -30,6 +30,7 @@ func (p *pass) readLedger(ctx context.Context) error {
 		return err
 	}
 	p.entries = entries
+	p.said = p.feedback()
 	known := map[string]string{} // what was judged before, also before a restart
 	for _, e := range entries {
 		if e.Kind == history.Outcome {
@@ -86,7 +87,7 @@ func (p *pass) discount(cause string, e streamkeeper.Entity) float64 {
 			odds *= advise.FailedDiscount
 		}
 	}
-	for _, entry := range p.feedback() {
+	for _, entry := range p.said {
 		if entry.Wrong && entry.Entity == e.Key() && (entry.Cause == cause || contains(entry.Causes, cause)) {
 			odds *= wrongDiscount
 		}

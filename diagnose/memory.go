@@ -47,7 +47,7 @@ func (m *Memory) date(o *streamkeeper.Observation, before Memory, now time.Time)
 	if o.State != streamkeeper.Present && o.State != streamkeeper.Unknown {
 		return // of a fleet most are absent: no key is made for them
 	}
-	key := o.Node + "|" + o.Entity.Key()
+	key := onsetKey(o)
 	old, known := before.Onsets[key]
 	switch {
 	case o.State == streamkeeper.Unknown && known:
@@ -67,7 +67,10 @@ func (m *Memory) date(o *streamkeeper.Observation, before Memory, now time.Time)
 	}
 }
 
+// onsetKey names an observation in what is remembered from tick to tick.
+func onsetKey(o *streamkeeper.Observation) string { return o.Node + "|" + o.Entity.Key() }
+
 // dated says whether the onset of an observation was seen.
 func (m *Memory) dated(o *streamkeeper.Observation) bool {
-	return m.Onsets[o.Node+"|"+o.Entity.Key()].Seen
+	return m.Onsets[onsetKey(o)].Seen
 }

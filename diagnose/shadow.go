@@ -86,17 +86,15 @@ func (p *pass) stand(o *streamkeeper.Observation, standing map[string]time.Time,
 	if !ok || !n.Symptom || n.Cost {
 		return
 	}
-	_, stands := p.mem.Shadow.Standing[standingKey(o)]
+	_, stands := p.mem.Shadow.Standing[onsetKey(o)]
 	switch {
 	case stands && o.State == streamkeeper.Unknown, // a gap in the data does not end it
 		o.State == streamkeeper.Present && (stands || settling && (troubled[o.Entity.Key()] || !p.began(&n, o))):
-		standing[standingKey(o)] = p.now
+		standing[onsetKey(o)] = p.now
 	case settling && o.State == streamkeeper.Absent && p.shows(&n):
 		p.next.Shadow.calm[rules.NodeOn{Node: o.Node, Entity: o.Entity}] = true
 	}
 }
-
-func standingKey(o *streamkeeper.Observation) string { return o.Node + "|" + o.Entity.Key() }
 
 // shows says whether a symptom that stands would be seen by now.
 func (p *pass) shows(n *rules.Node) bool {
@@ -117,7 +115,10 @@ func (p *pass) began(n *rules.Node, o *streamkeeper.Observation) bool {
 }
 
 func (p *pass) stands(o *streamkeeper.Observation) bool {
-	_, stands := p.next.Shadow.Standing[standingKey(o)]
+	if len(p.next.Shadow.Standing) == 0 {
+		return false // no key is made
+	}
+	_, stands := p.next.Shadow.Standing[onsetKey(o)]
 	return stands
 }
 

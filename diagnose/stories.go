@@ -45,8 +45,11 @@ func (p *pass) stories() incident.Input {
 	return in
 }
 
-// symptoms lists the present ones, worst first.
+// symptoms lists the present ones, worst first, as they are once everything was seen.
 func (p *pass) symptoms() []streamkeeper.Symptom {
+	if p.listed != nil {
+		return p.listed
+	}
 	out := []streamkeeper.Symptom{}
 	for i := range p.observed {
 		o := &p.observed[i]
@@ -68,6 +71,7 @@ func (p *pass) symptoms() []streamkeeper.Symptom {
 		return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), incident.LossFirst(a, b),
 			strings.Compare(a.ID, b.ID), streamkeeper.CompareEntities(a.Entity, b.Entity))
 	})
+	p.listed = out
 	return out
 }
 

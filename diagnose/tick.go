@@ -103,7 +103,9 @@ type pass struct {
 	observed []streamkeeper.Observation
 	by       map[rules.NodeOn]*streamkeeper.Observation
 	entries  []Entry
-	judged   map[string]*judged // by finding id
+	said     []Entry                // of the entries, the feedback that counts now
+	listed   []streamkeeper.Symptom // by symptoms
+	judged   map[string]*judged     // by finding id
 	told     incident.Output
 	changed  []streamkeeper.Change
 	scopes   map[streamkeeper.Entity]Scope         // by entity, as they were looked up

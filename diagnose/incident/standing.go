@@ -20,7 +20,7 @@ func (s *step) stand(r *Record) {
 		return
 	}
 	if r.Stood == "" || s.in.Settling {
-		r.Stood = louder(r.Stood, i.Severity)
+		r.Stood = Louder(r.Stood, i.Severity)
 	}
 	i.Standing = s.in.Shadowed && !s.began(r) && i.Severity.Rank() <= r.Stood.Rank()
 }

@@ -301,13 +301,14 @@ func (s *step) symptoms(r *Record) {
 			since = i.Impact.Since
 		}
 		i.Impact = &streamkeeper.Impact{Text: impact[0].Impact, Since: since}
-		i.Severity = louder(i.Severity, impact[0].Severity)
+		i.Severity = Louder(i.Severity, impact[0].Severity)
 	}
 	i.Headline = headline(i, impact, now)
 	i.Changes = s.changes(r)
 }
 
-func louder(a, b streamkeeper.Severity) streamkeeper.Severity {
+// Louder is the louder of two severities.
+func Louder(a, b streamkeeper.Severity) streamkeeper.Severity {
 	if b.Rank() > a.Rank() {
 		return b
 	}
