@@ -1,6 +1,7 @@
 package collectors
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -15,7 +16,7 @@ type File[T any] struct {
 	size    int64
 }
 
-// Again is the file as it is now; parse gets its text, at most one byte more than most.
+// Again is the file as it is now, parsed. One of more than most bytes cannot be read.
 func (f File[T]) Again(name string, most int, parse func(text []byte) (T, error)) File[T] {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -29,6 +30,10 @@ func (f File[T]) Again(name string, most int, parse func(text []byte) (T, error)
 	text, err := readUpTo(name, int64(most)+1)
 	if err != nil {
 		f.Err = err
+		return f
+	}
+	if len(text) > most {
+		f.Err = fmt.Errorf("the file is over %d bytes", most)
 		return f
 	}
 	says, err := parse(text)

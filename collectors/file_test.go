@@ -13,8 +13,8 @@ func TestFile_SaysWhatItSaidWhileItCannotBeRead(t *testing.T) {
 	parsed := 0
 	parse := func(text []byte) (string, error) {
 		parsed++
-		if len(text) > 4 {
-			return "", errors.New("too large")
+		if string(text) == "bad" {
+			return "", errors.New("a mistake")
 		}
 		return string(text), nil
 	}
@@ -38,6 +38,10 @@ func TestFile_SaysWhatItSaidWhileItCannotBeRead(t *testing.T) {
 		t.Errorf("unchanged, and parsed %d times", parsed)
 	}
 	write("too long by far")
+	if f = f.Again(name, 4, parse); f.Err == nil || f.Says != "good" || parsed != 1 {
+		t.Errorf("too large: %q, %v, parsed %d times", f.Says, f.Err, parsed)
+	}
+	write("bad")
 	if f = f.Again(name, 4, parse); f.Err == nil || f.Says != "good" {
 		t.Errorf("with a mistake: %q, %v", f.Says, f.Err)
 	}

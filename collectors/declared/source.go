@@ -36,7 +36,7 @@ type Source struct {
 
 	mu     sync.Mutex
 	files  map[string]collectors.File[[]Topic]
-	topics []Topic // of all files that could be read, for this cluster
+	topics []Topic // of all files that could be read
 
 	told map[place]string // of Collect alone: the drifts that were told, and as what
 }
@@ -93,7 +93,7 @@ func (s *Source) Collect(ctx context.Context, now time.Time, sink collectors.Sin
 			break
 		}
 	}
-	for _, p := range sortedPlaces(s.told) {
+	for _, p := range slices.SortedFunc(maps.Keys(s.told), comparePlaces) {
 		if _, still := standing[p]; !still {
 			d := drift{place: p}
 			events = append(events, s.event(now, "drift_ended", d, fmt.Sprintf("%s of topic %s is as declared again", p.key, p.topic)))
@@ -138,14 +138,19 @@ func (s *Source) drifts(inv streamkeeper.Inventory) []drift {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Where the label of all files names this cluster, topics of other ones are left out.
+	labelled := slices.ContainsFunc(s.topics, func(t Topic) bool { return t.Cluster == s.cluster })
 	var out []drift
 	for _, name := range slices.Sorted(maps.Keys(s.files)) {
-		for _, t := range ofCluster(s.files[name].Says, s.cluster, s.topics) {
+		for _, t := range s.files[name].Says {
+			if labelled && t.Cluster != "" && t.Cluster != s.cluster {
+				continue
+			}
 			info, exists := actual[t.Name]
 			out = append(out, compare(t, info, exists, filepath.Base(name))...)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b drift) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.key, b.key)) })
+	slices.SortStableFunc(out, func(a, b drift) int { return comparePlaces(a.place, b.place) })
 	return out
 }
 
@@ -186,19 +191,6 @@ func sameList(a, b string) bool {
 		return list
 	}
 	return slices.Equal(parts(a), parts(b))
-}
-
-// ofCluster leaves out the topics of other clusters, where the label of all names more than one and one is called like
-// this one.
-func ofCluster(topics []Topic, cluster string, all []Topic) []Topic {
-	labels := map[string]bool{}
-	for _, t := range all {
-		labels[t.Cluster] = true
-	}
-	if !labels[cluster] {
-		return topics
-	}
-	return slices.DeleteFunc(slices.Clone(topics), func(t Topic) bool { return t.Cluster != "" && t.Cluster != cluster })
 }
 
 // read reads the files that are new or changed and forgets those that are gone.
@@ -247,11 +239,6 @@ func (s *Source) list() (names []string, errs []error) {
 	return names, errs
 }
 
-func sortedPlaces(m map[place]string) []place {
-	out := make([]place, 0, len(m))
-	for p := range m {
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b place) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.key, b.key)) })
-	return out
+func comparePlaces(a, b place) int {
+	return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.key, b.key))
 }

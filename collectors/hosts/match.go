@@ -57,9 +57,6 @@ func hostOf(address string) string {
 
 // match finds where brokers and members are.
 func (s *Source) match(ctx context.Context, inv streamkeeper.Inventory, machines []machine, pods []pod) []match {
-	if len(machines)+len(pods) == 0 {
-		return nil
-	}
 	x := newAtlas(ctx, s.names, machines, pods)
 	var out []match
 	for _, b := range inv.Brokers {

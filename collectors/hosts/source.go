@@ -142,8 +142,10 @@ func (s *Source) Collect(ctx context.Context, now time.Time, sink collectors.Sin
 	machines, pods, err := s.told(ctx, now)
 	samples := []streamkeeper.Sample{}
 	if err == nil {
-		inv := s.o.World.Inventory(s.o.Cluster)
-		found := s.match(ctx, inv, machines, pods)
+		var found []match
+		if len(machines)+len(pods) > 0 { // of many clusters nobody tells of machines
+			found = s.match(ctx, s.o.World.Inventory(s.o.Cluster), machines, pods)
+		}
 		s.remember(now, found)
 		samples = s.samples(now, machines, pods)
 		s.count(machines, pods)

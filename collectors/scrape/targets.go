@@ -181,9 +181,6 @@ func (t *Targets) read() []error {
 
 // parseTargets reads the targets of a file_sd file. The error says what is wrong with it, and then there are none.
 func parseTargets(text []byte, format string) ([]Options, error) {
-	if len(text) > maxTargetFile {
-		return nil, fmt.Errorf("the file is over %d bytes", maxTargetFile)
-	}
 	var groups []*targetgroup.Group
 	var err error
 	if format == "json" {
