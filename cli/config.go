@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,7 +15,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors/kafka"
+	"github.com/streamkeeper-io/streamkeeper/diagnose"
 )
 
 // Config is the whole configuration of `up`: one struct per package, composed here. The commented
@@ -266,11 +267,9 @@ func (c *Config) shadowOf(cluster string) time.Duration {
 
 // watches says whether a glob names a watched cluster.
 func (c *Config) watches(pattern string) bool {
-	own, _ := path.Match(pattern, c.Broker.Name)
-	return c.Broker.Enabled && own || slices.ContainsFunc(c.Clusters, func(cl ClusterConfig) bool {
-		ok, _ := path.Match(pattern, cl.Name)
-		return ok
-	})
+	scope := diagnose.Scope{Cluster: pattern}
+	names := func(cluster string) bool { return scope.Names(streamkeeper.Entity{Cluster: cluster}) }
+	return c.Broker.Enabled && names(c.Broker.Name) || slices.ContainsFunc(c.Clusters, func(cl ClusterConfig) bool { return names(cl.Name) })
 }
 
 func (b *BrokerConfig) validate(bad func(key, format string, args ...any)) {

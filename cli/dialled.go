@@ -74,7 +74,7 @@ func (d *dialled) Collect(ctx context.Context, now time.Time, sink collectors.Si
 			return err
 		}
 	}
-	if oldest := now.Add(-d.back()); d.copied.Before(oldest) {
+	if oldest := now.Add(-exportedBack(d.every)); d.copied.Before(oldest) {
 		d.copied = oldest // a longer gap stays one
 	}
 	var told error
@@ -90,14 +90,9 @@ func (d *dialled) Collect(ctx context.Context, now time.Time, sink collectors.Si
 	return told
 }
 
-// back is how much of the past is read: as much as a diagnosis of the moment would.
-func (d *dialled) back() time.Duration {
-	return min(exportedMost, max(exportedLeast, exportedTicks*d.every))
-}
-
 // begin finds out what is here already.
 func (d *dialled) begin(ctx context.Context, now time.Time) error {
-	from := now.Add(-d.back())
+	from := now.Add(-exportedBack(d.every))
 	here, err := d.store.Newest(ctx, "streamkeeper_cluster_watched_seconds", map[string]string{"cluster": d.name}, from)
 	if err != nil {
 		return fmt.Errorf("looking how far cluster %s was read: %w", d.name, err)
@@ -132,7 +127,7 @@ func (d *dialled) copy(ctx context.Context, now time.Time) error {
 // take goes through the moments up to one, an interval apart, as an exporter's reader would have. told is what went wrong at
 // the last of them; err ended the round.
 func (d *dialled) take(ctx context.Context, until time.Time, sink collectors.Sink) (told, err error) {
-	if oldest := until.Add(-d.back()); d.taken.Before(oldest) {
+	if oldest := until.Add(-exportedBack(d.every)); d.taken.Before(oldest) {
 		d.taken = oldest
 	}
 	for until.Sub(d.taken) >= d.every/2 {

@@ -29,6 +29,11 @@ const (
 	maxHostSeries   = 20_000 // of machines and pods; more are somebody else's, mostly
 )
 
+// exportedBack is how much of the past of exporters that are scraped so often is read first.
+func exportedBack(every time.Duration) time.Duration {
+	return min(exportedMost, max(exportedLeast, exportedTicks*every))
+}
+
 // exportedCluster is a cluster that is diagnosed from what its exporters told.
 type exportedCluster struct {
 	remoteCluster
@@ -88,7 +93,7 @@ func (e *exportedCluster) copy(ctx context.Context, p Process, places *places, a
 	case latest.Step == 0 || every > slowestScrape:
 		return 0, from, errScrapedSeldom
 	}
-	warmUp := min(exportedMost, max(exportedLeast, exportedTicks*every))
+	warmUp := exportedBack(every)
 	p.progress("reading %s of cluster %s", span(warmUp), e.name)
 	before, err := places.series.CopyFrom(ctx, e.remote, sel, at.Add(-warmUp), look)
 	if err != nil {
