@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -37,15 +38,16 @@ func lookAt(p *kmsg.FetchResponseTopicPartition, offset int64) found {
 		}
 		base, attrs, producer := int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint16(b[21:]), int64(binary.BigEndian.Uint64(b[43:]))
 		end := base + int64(int32(binary.BigEndian.Uint32(b[23:]))) + 1
+		begun := func(first int64) bool { return first <= base } // an aborted transaction, by then
 		f.transacted = f.transacted || attrs&(attrInTxn|attrControl) != 0
 		switch {
 		case base < 0 || end <= base:
 			return f
 		case end <= f.next:
 		case attrs&attrControl != 0:
-			aborted[producer] = endOf(aborted[producer], base)
+			aborted[producer] = slices.DeleteFunc(aborted[producer], begun)
 			f.next = end
-		case attrs&attrInTxn != 0 && begunBy(aborted[producer], base), binary.BigEndian.Uint32(b[57:]) == 0:
+		case attrs&attrInTxn != 0 && slices.ContainsFunc(aborted[producer], begun), binary.BigEndian.Uint32(b[57:]) == 0:
 			f.next = end // aborted, or emptied by compaction
 		default:
 			f.next, f.record = max(f.next, base), true
@@ -70,25 +72,4 @@ func stampOf(b []byte, first bool) int64 {
 		return max(from, unset)
 	}
 	return unset
-}
-
-// begunBy reports whether one of a producer's aborted transactions began at or before an offset and has not ended.
-func begunBy(firsts []int64, offset int64) bool {
-	for _, first := range firsts {
-		if first <= offset {
-			return true
-		}
-	}
-	return false
-}
-
-// endOf leaves out the transaction that a marker at an offset ends.
-func endOf(firsts []int64, marker int64) []int64 {
-	var left []int64
-	for _, first := range firsts {
-		if first > marker {
-			left = append(left, first)
-		}
-	}
-	return left
 }

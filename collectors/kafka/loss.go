@@ -38,8 +38,11 @@ func (p *partTrack) watchStart(at time.Time, before int64) {
 	if before != unset && p.start > before {
 		d.moves++
 	}
+	if d.moves == 0 {
+		return
+	}
 	written, ok := p.roughly(p.start, at)
-	if d.moves == 0 || !ok {
+	if !ok {
 		return
 	}
 	if d.looks == maxStartLook { // what is long ago counts less and less

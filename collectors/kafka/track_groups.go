@@ -44,7 +44,6 @@ type groupTrack struct {
 type groupPart struct {
 	progress
 	part       *partTrack
-	headSeen   int64        // the head that producedTotal has counted up to
 	member     *memberTrack // to whom the last description gave it
 	owner      string       // who had it last
 	ownerName  string
@@ -181,7 +180,7 @@ func (t *tracker) firstCommit(g *groupTrack, where partition, gp *groupPart, r *
 }
 
 func newGroupPart(part *partTrack, at time.Time, committed int64) *groupPart {
-	gp := &groupPart{progress: newProgress(at, committed, part.head), part: part, headSeen: part.head}
+	gp := &groupPart{progress: newProgress(at, committed, part.head), part: part}
 	gp.trend(at, trendWindow)
 	return gp
 }
@@ -238,10 +237,9 @@ func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed 
 	defer func() { gp.unread = gp.part.start != unset && gp.part.start > committed }()
 	s := gp.advance(r.at, t.last, committed, gp.part.head)
 	gp.trend(r.at, g.gaps.window())
-	if gp.part.head > gp.headSeen {
-		g.producedTotal += float64(gp.part.head - gp.headSeen)
+	if produced := gp.part.head - previousHead; produced > 0 {
+		g.producedTotal += float64(produced)
 	}
-	gp.headSeen = gp.part.head
 	if s.gap == 0 {
 		return
 	}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/streamkeeper-io/streamkeeper"
@@ -32,7 +33,7 @@ func (t *tracker) absorbMakeup(g *groupTrack, state *groupState, r *round) {
 	}
 	tell("group_protocol_changed", "protocol", was.protocol, now.protocol)
 	tell("group_assignor_changed", "assignor", was.assignor, now.assignor)
-	if len(was.topics) > 0 && len(now.topics) > 0 {
+	if len(was.topics) > 0 && len(now.topics) > 0 && !slices.Equal(was.topics, now.topics) {
 		tell("group_topics_changed", "topics", nameList(was.topics), nameList(now.topics))
 	}
 }

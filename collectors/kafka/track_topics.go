@@ -34,21 +34,21 @@ type topicTrack struct {
 type partTrack struct {
 	leader           int32
 	offline          bool // it had no leader in the last Metadata, and that was told
-	start, lso, head int64
-	bytes            int64 // that its leader holds of it; unset while not known
 	fresh            bool
+	stable           bool // this round read the stable offset
+	compacted        bool // offsets may be missing
+	start, lso, head int64
+	bytes            int64     // that its leader holds of it; unset while not known
 	headMoved        time.Time // when the head was last seen to move
 	lsoFrozen        time.Time // since when the stable offset stands still below a moving head
 	holder           *openTxn  // whose transaction that is; nil while not known
 	previous         int64     // the head of the round before
-	stable           bool      // this round read the stable offset
 	open             time.Time // since when the stable offset is below the head, and the same
 
 	heads      history
 	deletion   deletion
 	stamps     stamps
 	newest     mark          // the record with the latest stamp; its offset is unset while not known
-	compacted  bool          // offsets may be missing
 	closes     time.Duration // of records of that age and more; younger ones are in the segment that is written to
 	blanks     []blank       // in order
 	records    []int64       // offsets that are known to hold records, the newest last
