@@ -78,9 +78,9 @@ func (r *run) untilWhole(ctx context.Context, g grid) (page, error) {
 		select {
 		case <-time.After(askEvery):
 		case <-r.done:
-			return p, fmt.Errorf("%s ended by itself: %s", r.name, r.log.String())
+			return p, fmt.Errorf("%s ended by itself: %s", r.name, r.log())
 		case <-ctx.Done():
-			return p, fmt.Errorf("%s shows %d lags and %d ends after %s: %w: %s", r.name, last.rows, last.ends, wholeWithin, ctx.Err(), r.log.String())
+			return p, fmt.Errorf("%s shows %d lags and %d ends after %s: %w: %s", r.name, last.rows, last.ends, wholeWithin, ctx.Err(), r.log())
 		}
 	}
 }

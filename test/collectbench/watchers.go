@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -81,7 +80,6 @@ type run struct {
 	address string
 	cmd     *exec.Cmd
 	done    chan struct{}
-	log     strings.Builder
 }
 
 func (w watcher) run(ctx context.Context, parent, brokers string) (*run, error) {
@@ -94,8 +92,7 @@ func (w watcher) run(ctx context.Context, parent, brokers string) (*run, error) 
 		r.cmd, err = w.start(ctx, dir, brokers, r.address)
 	}
 	if err == nil {
-		r.cmd.Stderr = &r.log
-		err = r.cmd.Start()
+		err = r.launch()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", w.name, err), os.RemoveAll(dir))
@@ -105,6 +102,23 @@ func (w watcher) run(ctx context.Context, parent, brokers string) (*run, error) 
 		close(r.done)
 	}()
 	return r, nil
+}
+
+// launch starts it, with a file for what it says.
+func (r *run) launch() error {
+	said, err := os.Create(filepath.Join(r.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer said.Close()
+	r.cmd.Stderr = said
+	return r.cmd.Start()
+}
+
+// log is the end of what it said.
+func (r *run) log() string {
+	b, _ := os.ReadFile(filepath.Join(r.dir, "log"))
+	return string(b[max(0, len(b)-4000):])
 }
 
 func (r *run) process() server.Process { return server.Process(r.cmd.Process.Pid) }

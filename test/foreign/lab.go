@@ -151,18 +151,22 @@ func (l *lab) play(ctx context.Context, scenarios []scenario) (int, error) {
 
 // begin lets scenarios be well for a while, then brings on the faults that stand before anybody looks.
 func (l *lab) begin(ctx context.Context, scenarios []scenario) error {
-	for i := range scenarios {
-		if err := l.raise(ctx, &scenarios[i]); err != nil {
-			return fmt.Errorf("%s: %w", scenarios[i].name, err)
-		}
-	}
-	if err := l.produce(ctx); err != nil {
+	if err := l.raiseAll(ctx, scenarios); err != nil {
 		return err
 	}
 	if !pause(ctx, healthyFor) {
 		return ctx.Err()
 	}
 	return l.inject(ctx, scenarios, false)
+}
+
+func (l *lab) raiseAll(ctx context.Context, scenarios []scenario) error {
+	for i := range scenarios {
+		if err := l.raise(ctx, &scenarios[i]); err != nil {
+			return fmt.Errorf("%s: %w", scenarios[i].name, err)
+		}
+	}
+	return l.produce(ctx)
 }
 
 func (l *lab) inject(ctx context.Context, scenarios []scenario, during bool) error {

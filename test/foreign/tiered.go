@@ -194,15 +194,6 @@ func (l *lab) scrapingServer() (*server.Server, error) {
 	return s, nil
 }
 
-func (l *lab) raiseAll(ctx context.Context, scenarios []scenario) error {
-	for i := range scenarios {
-		if err := l.raise(ctx, &scenarios[i]); err != nil {
-			return fmt.Errorf("%s: %w", scenarios[i].name, err)
-		}
-	}
-	return l.produce(ctx)
-}
-
 // readOldRecords reads the tiered topic from its beginning, again and again, without a group.
 func (l *lab) readOldRecords(ctx context.Context) {
 	for pause(ctx, time.Second) {
@@ -226,12 +217,12 @@ func (l *lab) readOldRecords(ctx context.Context) {
 
 // judgeNow judges what is said of a scenario at the moment.
 func (l *lab) judgeNow(ctx context.Context, s *server.Server, what *scenario) bool {
-	var all streamkeeper.Reports
-	if err := s.Get(ctx, "/api/v1/reports", &all); err != nil || len(all.Reports) != 1 {
+	report, err := reportOf(ctx, s)
+	if err != nil {
 		logf("ask for the report: %v", err)
 		return false
 	}
-	return l.judge(what, &all.Reports[0])
+	return l.judge(what, report)
 }
 
 // untilStoreIsWell waits until nothing is said of the store any more.
@@ -240,11 +231,11 @@ func (l *lab) untilStoreIsWell(ctx context.Context, s *server.Server) error {
 		if !pause(ctx, askEvery) {
 			return ctx.Err()
 		}
-		var all streamkeeper.Reports
-		if err := s.Get(ctx, "/api/v1/reports", &all); err != nil || len(all.Reports) != 1 {
+		report, err := reportOf(ctx, s)
+		if err != nil {
 			continue
 		}
-		if given, _ := l.answer(&scenario{entity: store}, &all.Reports[0]); given == nil {
+		if given, _ := l.answer(&scenario{entity: store}, report); given == nil {
 			fmt.Printf("      nothing is said of the store %.0f s after it was mended\n", time.Since(mended).Seconds())
 			return nil
 		}

@@ -112,6 +112,18 @@ func (c *course) tell(l *lab, s *scenario) bool {
 	return c.right
 }
 
+// reportOf is what the server says of its one cluster.
+func reportOf(ctx context.Context, s *server.Server) (*streamkeeper.Report, error) {
+	var all streamkeeper.Reports
+	if err := s.Get(ctx, "/api/v1/reports", &all); err != nil {
+		return nil, err
+	}
+	if len(all.Reports) != 1 {
+		return nil, fmt.Errorf("it tells of %d clusters", len(all.Reports))
+	}
+	return &all.Reports[0], nil
+}
+
 // observe asks the server for its reports for some time and counts the scenarios that were named right.
 func (l *lab) observe(ctx context.Context, s *server.Server, scenarios []scenario, long time.Duration) (right int, err error) {
 	seen := make([]course, len(scenarios))
@@ -119,12 +131,12 @@ func (l *lab) observe(ctx context.Context, s *server.Server, scenarios []scenari
 		if !pause(ctx, askEvery) {
 			return 0, ctx.Err()
 		}
-		var all streamkeeper.Reports
-		if err := s.Get(ctx, "/api/v1/reports", &all); err != nil || len(all.Reports) != 1 {
+		report, err := reportOf(ctx, s)
+		if err != nil {
 			continue // it is busy; the next may be answered
 		}
 		for i := range scenarios {
-			seen[i].take(l, &scenarios[i], all.Reports[0])
+			seen[i].take(l, &scenarios[i], *report)
 		}
 	}
 	for i := range scenarios {
