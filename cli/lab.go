@@ -83,7 +83,8 @@ func (l *lab) Open(ctx context.Context, s drill.Setup) (*drill.Site, error) {
 	cluster := fmt.Sprintf("[{name: %s, brokers: [%q], metrics: [%q], events: %q}]", drillCluster, kafka,
 		"http://"+metrics+"/metrics", "http://"+metrics+"/api/v1/broker/events")
 	d, err := startChild(nil, "up", "--data", filepath.Join(l.dir, "diagnoser"), "--http-listen", l.httpListen,
-		"--set", "broker.enabled=false", "--set", "clusters="+cluster, "--set", "log.level=warn")
+		"--set", "broker.enabled=false", "--set", "clusters="+cluster, "--set", "log.level=warn",
+		"--set", "diagnose.shadow=0") // the laboratory's broker has no past that anybody should be spared
 	if err != nil {
 		return nil, err
 	}
