@@ -2,6 +2,7 @@ package rules
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
@@ -15,7 +16,13 @@ type Catalog struct {
 	order    []*Node // by id
 	atoms    map[string]*expression
 	examples []*example
-	phaseOne []*Node // symptoms, triggers and cost findings, by id
+	phaseOne []*Node  // symptoms, triggers and cost findings, by id
+	plans    sync.Map // planKey to *planner: what the symptoms of a cluster ask; as many as there are clusters
+}
+
+type planKey struct {
+	cluster  string
+	interval time.Duration
 }
 
 // Signal is a named measure of an entity.

@@ -22,12 +22,21 @@ func (c *Catalog) SymptomQueries(s Scope) []streamkeeper.Query {
 	return c.symptomPlan(s).queries
 }
 
+// symptomPlan is made once per cluster and interval: written out anew by each of a tick's readers it was a quarter of an
+// idle tick. What it returns is read only.
 func (c *Catalog) symptomPlan(s Scope) *planner {
-	p := newPlanner(s, nil)
-	for _, n := range c.phaseOne {
-		c.addNeeds(p, n)
+	key := planKey{cluster: s.Cluster, interval: s.Interval}
+	made, ok := c.plans.Load(key)
+	if !ok {
+		p := newPlanner(s, nil)
+		for _, n := range c.phaseOne {
+			c.addNeeds(p, n)
+		}
+		made, _ = c.plans.LoadOrStore(key, p)
 	}
-	return p
+	p := *made.(*planner)
+	p.scope = s
+	return &p
 }
 
 // addNeeds plans the signals of a node and of what masks it.
