@@ -47,6 +47,9 @@ func (r recording) replay(ctx context.Context, rulebook *rules.Catalog, until ti
 			p.events.Add(rounds[0].Events, rounds[0].Watermark)
 			rounds = rounds[1:]
 		}
+		if err := p.relearn(ctx, r.meta.Cluster, now); err != nil {
+			return last, err
+		}
 		report, _, next, err := tick.Run(ctx, r.meta.Cluster, now, memory)
 		if err != nil {
 			return last, err
@@ -60,6 +63,23 @@ func (r recording) replay(ctx context.Context, rulebook *rules.Catalog, until ti
 		return last, errors.New("the asked moment lies before the recording")
 	}
 	return last, nil
+}
+
+// relearn tells the world whom the bundled broker's series name by now, as what arrives live does.
+func (p *places) relearn(ctx context.Context, cluster string, now time.Time) error {
+	const named = "streamkeeper_broker_"
+	query := streamkeeper.Query{ID: named, Kind: streamkeeper.QueryInstant, Expr: fmt.Sprintf("{__name__=~%q,cluster=%q}", named+".+", cluster)}
+	answers, err := p.series.Read(ctx, now, []streamkeeper.Query{query})
+	if err != nil {
+		return fmt.Errorf("signals: %w", err)
+	}
+	answer := answers[named]
+	samples := make([]streamkeeper.Sample, 0, len(answer.Points))
+	for _, point := range answer.Points {
+		samples = append(samples, streamkeeper.Sample{Metric: named, Labels: point.Labels, At: now.Add(-point.Age), Value: point.Value})
+	}
+	p.world.Learn(samples)
+	return answer.Err
 }
 
 // end is the moment at which a replay ends.
