@@ -265,11 +265,15 @@ func (c *Config) shadowOf(cluster string) time.Duration {
 	return c.Diagnose.Shadow.Duration
 }
 
-// watches says whether a glob names a watched cluster.
+// watches says whether a glob names a cluster that is watched, or that may be: which ones a Prometheus has is known only once
+// it is asked.
 func (c *Config) watches(pattern string) bool {
 	scope := diagnose.Scope{Cluster: pattern}
 	names := func(cluster string) bool { return scope.Names(streamkeeper.Entity{Cluster: cluster}) }
-	return c.Broker.Enabled && names(c.Broker.Name) || slices.ContainsFunc(c.Clusters, func(cl ClusterConfig) bool { return names(cl.Name) })
+	dial := c.Series.Dial
+	return c.Broker.Enabled && names(c.Broker.Name) ||
+		slices.ContainsFunc(c.Clusters, func(cl ClusterConfig) bool { return names(cl.Name) }) ||
+		slices.ContainsFunc(dial.Clusters, names) || dial.URL != "" && len(dial.Clusters) == 0
 }
 
 func (b *BrokerConfig) validate(bad func(key, format string, args ...any)) {

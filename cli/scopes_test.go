@@ -49,3 +49,27 @@ func TestScopes_SayWhereTheyAreWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestScopes_NameWatchedClusters(t *testing.T) {
+	for _, c := range []struct {
+		name, cluster string
+		settings      []string
+		refused       bool
+	}{
+		{"the bundled broker", "local", nil, false},
+		{"none", "prod", nil, true},
+		{"one of the configured", "prod-*", []string{"clusters=[{name: prod-eu, brokers: ['k:9092']}]"}, false},
+		{"whichever a Prometheus has", "prod", []string{"series.dial.url=http://127.0.0.1:9090"}, false},
+		{"one chosen of a Prometheus", "prod", []string{"series.dial.url=http://127.0.0.1:9090", "series.dial.clusters=[prod]"}, false},
+		{"none of those chosen", "prod", []string{"series.dial.url=http://127.0.0.1:9090", "series.dial.clusters=[test]"}, true},
+	} {
+		cfg, err := loadConfig("", nil, append(c.settings, "diagnose.scopes=[{cluster: '"+c.cluster+"', owner: data}]"))
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		err = cfg.Validate()
+		if refused := err != nil && strings.Contains(err.Error(), "watched clusters"); refused != c.refused || err != nil && !refused {
+			t.Errorf("%s: %v, want refused %t", c.name, err, c.refused)
+		}
+	}
+}
