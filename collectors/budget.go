@@ -8,7 +8,7 @@ import (
 
 // Budget bounds how many requests a second a collector makes: watching a cluster must never hurt it. A request counts from
 // when it is allowed until a second after its answer: however long it is under way, the cluster sees no more of them within a
-// second than are allowed, but for what was spent without waiting. It is safe for concurrent use; waiters are served in no fixed
+// second than are allowed, but for those that nobody waited for. It is safe for concurrent use; waiters are served in no fixed
 // order.
 type Budget struct {
 	now    func() time.Time
@@ -22,6 +22,7 @@ type Budget struct {
 type place struct {
 	at   time.Time // of its last request's answer; while it is open, of when it was allowed
 	open bool      // not answered yet
+	sent bool      // and on its way
 }
 
 // maxOpen is for how long a request may be unanswered: one that was never sent is not.
@@ -71,33 +72,45 @@ func (b *Budget) Wait(ctx context.Context) error {
 	}
 }
 
-// Answered says that a request that was allowed is over, answered or not: the one that has been under way for longest.
-func (b *Budget) Answered() {
-	if b == nil || len(b.places) == 0 {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var first *place
-	for i := range b.places {
-		if p := &b.places[i]; p.open && (first == nil || p.at.Before(first.at)) {
-			first = p
-		}
-	}
-	if now := b.now(); first != nil && !first.at.After(now) {
-		*first = place{at: now}
-	}
-}
-
-// Spend takes a request that cannot wait, such as one that the client makes by itself: the following ones wait for it.
-func (b *Budget) Spend() {
+// Sent says that a request leaves. Where more leave than were allowed (what a client asks by itself or asks again, or splits)
+// the others are charged: the following ones wait for them.
+func (b *Budget) Sent() {
 	if b == nil || len(b.places) == 0 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
-	*b.next(now) = place{at: now}
+	p := b.oldest(now, false)
+	if p == nil {
+		p = b.next(now)
+		p.at, p.open = now, true
+	}
+	p.sent = true
+}
+
+// Answered says that a request that was sent is over, answered or not: the one that has been under way for longest.
+func (b *Budget) Answered() {
+	if b == nil || len(b.places) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	if p := b.oldest(now, true); p != nil {
+		*p = place{at: now}
+	}
+}
+
+// oldest is the request that was allowed first of those that were sent and not answered, or that were allowed and not sent.
+func (b *Budget) oldest(now time.Time, sent bool) (first *place) {
+	for i := range b.places {
+		p := &b.places[i]
+		if p.open && p.sent == sent && !p.at.After(now) && now.Sub(p.at) < maxOpen && (first == nil || p.at.Before(first.at)) {
+			first = p
+		}
+	}
+	return first
 }
 
 // reserve takes the place that is free next and says how long until it is; not ok when that is after ctx's deadline.

@@ -16,6 +16,7 @@ func take(t *testing.T, b *Budget) {
 	if err := b.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	b.Sent()
 	b.Answered()
 }
 
@@ -72,6 +73,7 @@ func TestBudgetHoldsWhereRequestsArrive(t *testing.T) {
 					}
 					time.Sleep(time.Duration(i*there%300) * time.Millisecond) // bunches them up
 					arrived <- time.Now()
+					b.Sent()
 					time.Sleep(time.Duration(i*back%300) * time.Millisecond)
 					b.Answered()
 				}
@@ -113,6 +115,25 @@ func TestBudgetOutlivesSilence(t *testing.T) {
 		}
 		if took := time.Since(start); took > 3*time.Second {
 			t.Errorf("4 requests took %s", took)
+		}
+	})
+}
+
+// What is sent without having been allowed is charged: who waits then waits for it too.
+func TestBudgetChargesWhatNobodyWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(2, nil)
+		if err := b.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // tried twice
+			b.Sent()
+			b.Answered()
+		}
+		start := time.Now()
+		take(t, b)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("the third within a second waited for %s", took)
 		}
 	})
 }

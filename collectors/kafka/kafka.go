@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
@@ -108,7 +107,7 @@ func New(o Options) (*Collector, error) {
 	}
 	// A tenth is kept for what the client asks by itself.
 	budget := collectors.NewBudget(o.RequestsPerSecond*.9, o.Now)
-	client, err := kgo.NewClient(append(append(opts, secured...), kgo.WithHooks(unasked{budget}))...)
+	client, err := kgo.NewClient(append(append(opts, secured...), kgo.WithHooks(charging{budget}))...)
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", o.Cluster, err)
 	}
@@ -122,31 +121,16 @@ func backoff(failures int) time.Duration {
 	return min(first<<min(failures-1, 10), most)
 }
 
-// unasked charges the budget for what the client asks by itself, and tells it what is answered.
-type unasked struct{ budget *collectors.Budget }
+// charging charges the budget for every request that leaves, also those that the client makes by itself, asks again or splits.
+type charging struct{ budget *collectors.Budget }
 
 // OnBrokerWrite is called by the client after each request that it has written.
-func (u unasked) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
-	if clientsOwn(key) {
-		u.budget.Spend()
-	}
+func (c charging) OnBrokerWrite(kgo.BrokerMetadata, int16, int, time.Duration, time.Duration, error) {
+	c.budget.Sent()
 }
 
 // OnBrokerE2E is called by the client when a request is over, answered or not.
-func (u unasked) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, _ kgo.BrokerE2E) {
-	if !clientsOwn(key) {
-		u.budget.Answered()
-	}
-}
-
-// clientsOwn reports whether the client asks this by itself.
-func clientsOwn(key int16) bool {
-	switch kmsg.Key(key) {
-	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.FindCoordinator:
-		return true
-	}
-	return false
-}
+func (c charging) OnBrokerE2E(kgo.BrokerMetadata, int16, kgo.BrokerE2E) { c.budget.Answered() }
 
 // Close closes the connections. No round may be running.
 func (c *Collector) Close() { c.client.Close() }

@@ -33,6 +33,7 @@ type readCache struct {
 	brokers    map[int32]brokerState
 	topics     map[string]*topicState // as Metadata told; offsets are of the newest round
 	newest     map[string]time.Time
+	oneByOne   bool // a broker that answers for one group at a time was met
 	moved      bool // a leader was not where Metadata said: ask again
 	configs    turns[string]
 	dynamic    turns[int32] // brokers, for what was set on them while they run
@@ -95,16 +96,10 @@ func (c *Collector) askMetadata(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
-	if err := c.budget.Wait(ctx); err != nil {
-		return fmt.Errorf("asking for metadata: %w", err)
-	}
-	req := kmsg.NewPtrMetadataRequest()
-	req.AllowAutoTopicCreation = false
-	answer, err := c.client.Request(ctx, req)
+	resp, err := c.metadata(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("asking for metadata: %w", err)
 	}
-	resp := answer.(*kmsg.MetadataResponse)
 	c.cache.moved, c.cache.controller = false, resp.ControllerID
 	if resp.ClusterID != nil {
 		c.cache.clusterID = *resp.ClusterID
@@ -131,14 +126,38 @@ func (c *Collector) askMetadata(ctx context.Context) error {
 	return nil
 }
 
+// metadata asks for topics and what we may do with them, or for all without that where topics is nil. Which broker answers the client finds out, and learns where all are: it is asked for
+// no topics, because it would keep a copy of each.
+func (c *Collector) metadata(ctx context.Context, topics []kmsg.MetadataRequestTopic) (*kmsg.MetadataResponse, error) {
+	if err := c.budget.Wait(ctx); err != nil {
+		return nil, err
+	}
+	brokers := kmsg.NewPtrMetadataRequest()
+	brokers.Topics = []kmsg.MetadataRequestTopic{}
+	found := c.client.RequestSharded(ctx, brokers)[0]
+	if found.Err != nil {
+		return nil, found.Err
+	}
+	if err := c.budget.Wait(ctx); err != nil {
+		return nil, err
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	req.AllowAutoTopicCreation, req.Topics, req.IncludeTopicAuthorizedOperations = false, topics, topics != nil
+	answer, err := c.client.Broker(int(found.Meta.NodeID)).RetriableRequest(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return answer.(*kmsg.MetadataResponse), nil
+}
+
 func newTopicState(t kmsg.MetadataResponseTopic) *topicState {
-	state := &topicState{id: t.TopicID, internal: t.IsInternal}
+	state := &topicState{id: t.TopicID, internal: t.IsInternal, parts: make([]partState, len(t.Partitions))}
+	for i := range state.parts {
+		state.parts[i] = newPartState()
+	}
 	for _, p := range t.Partitions {
 		if p.Partition < 0 || int(p.Partition) >= len(t.Partitions) {
 			continue
-		}
-		for len(state.parts) < len(t.Partitions) {
-			state.parts = append(state.parts, newPartState())
 		}
 		part := &state.parts[p.Partition]
 		part.leader, part.replicas, part.isr = p.Leader, p.Replicas, p.ISR

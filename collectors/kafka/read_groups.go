@@ -43,7 +43,7 @@ func (c *Collector) readGroups(ctx context.Context, s *snapshot) {
 			})
 		}
 	}
-	c.readCommitted(ctx, s)
+	c.readCommitted(ctx, s, topics)
 }
 
 // byCoordinator lists the groups that pass, each in one of as many lists as there are brokers: a request for groups of
@@ -201,33 +201,70 @@ func (c *Collector) groupAnswered(s *snapshot, name string, code int16, state st
 	return true
 }
 
-func (c *Collector) readCommitted(ctx context.Context, s *snapshot) {
+func (c *Collector) readCommitted(ctx context.Context, s *snapshot, topics map[[16]byte]string) {
 	for _, names := range s.byCoordinator(func(*groupState) bool { return true }) {
 		for len(names) > 0 {
 			var chunk []string
 			chunk, names = c.track.affordable(names)
-			c.readCommittedOf(ctx, s, chunk)
+			if rest := c.readCommittedAt(ctx, s, s.groups[chunk[0]].coordinator, chunk, topics); len(rest) > 0 {
+				c.coordinated(ctx, s, committedRequest(rest), "reading committed offsets", func(resp kmsg.Response) {
+					c.takeAllCommitted(s, resp.(*kmsg.OffsetFetchResponse), topics)
+				})
+			}
 		}
 	}
 }
 
-func (c *Collector) readCommittedOf(ctx context.Context, s *snapshot, names []string) {
+// readCommittedAt asks the coordinator that listed the groups, and returns those that it could not answer for: groups that
+// have moved, or all of a broker that takes one at a time. The client's own routing would ask the cluster about the topics in
+// each answer.
+func (c *Collector) readCommittedAt(ctx context.Context, s *snapshot, coordinator int32, names []string, topics map[[16]byte]string) (rest []string) {
+	const batched = 8 // the first version that takes several groups
+	if c.cache.oneByOne {
+		return names
+	}
+	err := c.budget.Wait(ctx)
+	var answer kmsg.Response
+	if err == nil {
+		answer, err = c.client.Broker(int(coordinator)).RetriableRequest(ctx, committedRequest(names))
+	}
+	if err != nil {
+		s.errors = append(s.errors, fmt.Errorf("reading committed offsets from broker %d: %w", coordinator, err))
+		return nil
+	}
+	resp := answer.(*kmsg.OffsetFetchResponse)
+	if c.cache.oneByOne = resp.Version < batched; c.cache.oneByOne {
+		return names
+	}
+	resp.Groups = slices.DeleteFunc(resp.Groups, func(g kmsg.OffsetFetchResponseGroup) bool {
+		moved := g.ErrorCode == kerr.NotCoordinator.Code
+		if moved {
+			rest = append(rest, g.Group)
+		}
+		return moved
+	})
+	c.takeAllCommitted(s, resp, topics)
+	return rest
+}
+
+func committedRequest(names []string) *kmsg.OffsetFetchRequest {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	for _, name := range names {
 		g := kmsg.NewOffsetFetchRequestGroup()
 		g.Group = name
 		req.Groups = append(req.Groups, g)
 	}
-	c.coordinated(ctx, s, req, "reading committed offsets", func(resp kmsg.Response) {
-		answer := resp.(*kmsg.OffsetFetchResponse)
-		if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-			s.errors = append(s.errors, fmt.Errorf("reading committed offsets: %w", err))
-			return
-		}
-		for _, g := range answer.Groups {
-			c.takeCommitted(s, g)
-		}
-	})
+	return req
+}
+
+func (c *Collector) takeAllCommitted(s *snapshot, resp *kmsg.OffsetFetchResponse, topics map[[16]byte]string) {
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		s.errors = append(s.errors, fmt.Errorf("reading committed offsets: %w", err))
+		return
+	}
+	for _, g := range resp.Groups {
+		c.takeCommitted(s, g, topics)
+	}
 }
 
 // rowsPerRequest bounds the committed offsets in one answer: a coordinator must not work for seconds on one of ours.
@@ -255,7 +292,7 @@ func (s *snapshot) has(topic string, index int32) bool {
 	return t != nil && index >= 0 && int(index) < len(t.parts)
 }
 
-func (c *Collector) takeCommitted(s *snapshot, g kmsg.OffsetFetchResponseGroup) {
+func (c *Collector) takeCommitted(s *snapshot, g kmsg.OffsetFetchResponseGroup, topics map[[16]byte]string) {
 	state := s.groups[g.Group]
 	if state == nil {
 		return
@@ -270,12 +307,13 @@ func (c *Collector) takeCommitted(s *snapshot, g kmsg.OffsetFetchResponseGroup) 
 	}
 	whole := true
 	for _, t := range g.Topics {
+		name := cmp.Or(t.Topic, topics[t.TopicID]) // newer brokers tell ids
 		for _, p := range t.Partitions {
 			switch {
 			case p.ErrorCode != 0:
 				whole = false
-			case p.Offset >= 0 && s.has(t.Topic, p.Partition):
-				state.committed.put(partition{t.Topic, p.Partition}, positionAt(p.Offset))
+			case p.Offset >= 0 && s.has(name, p.Partition):
+				state.committed.put(partition{name, p.Partition}, positionAt(p.Offset))
 			}
 		}
 	}

@@ -59,8 +59,7 @@ func (c *Collector) readHeaders(ctx context.Context, now time.Time, requests int
 // readRights asks whether the topics may be read, where that was not asked lately, and returns how many requests that took.
 // A cluster that tells no rights is tried: it will refuse.
 func (c *Collector) readRights(ctx context.Context, looks []look, now time.Time) int {
-	req := kmsg.NewPtrMetadataRequest()
-	req.AllowAutoTopicCreation, req.IncludeTopicAuthorizedOperations = false, true
+	var topics []kmsg.MetadataRequestTopic
 	for i, l := range looks { // a topic's are neighbours
 		if l.topic.rightsKnown(now) || i > 0 && looks[i-1].topic == l.topic {
 			continue
@@ -68,23 +67,23 @@ func (c *Collector) readRights(ctx context.Context, looks []look, now time.Time)
 		t := kmsg.NewMetadataRequestTopic()
 		name := l.where.topic
 		t.Topic = &name
-		req.Topics = append(req.Topics, t)
+		topics = append(topics, t)
 	}
-	if len(req.Topics) == 0 || c.budget.Wait(ctx) != nil {
+	if len(topics) == 0 {
 		return 0
 	}
-	answer, err := c.client.Request(ctx, req)
+	answer, err := c.metadata(ctx, topics)
 	if err != nil {
-		return 1 // in the next round, perhaps
+		return 2 // in the next round, perhaps
 	}
-	for _, t := range answer.(*kmsg.MetadataResponse).Topics {
+	for _, t := range answer.Topics {
 		if t.Topic == nil || c.track.topics[*t.Topic] == nil {
 			continue
 		}
 		topic, rights := c.track.topics[*t.Topic], t.AuthorizedOperations
 		topic.rights, topic.readable = now, rights == math.MinInt32 || rights&(1<<kmsg.ACLOperationRead) != 0
 	}
-	return 1
+	return 2
 }
 
 func (topic *topicTrack) rightsKnown(now time.Time) bool {
