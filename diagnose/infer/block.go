@@ -42,13 +42,13 @@ type distribution struct {
 
 // enumerate weighs every hypothesis of a block given shared causes.
 func (p *program) enumerate(s *space, given []int32) *distribution {
-	q := p.background(given)
+	q := p.background(s, given)
 	n := len(s.causes)
 	post := &distribution{hyps: make([]hypothesis, 0, 2+n+n*(n-1)/2)}
 	g := p.gains(s, q)
 	for _, i := range s.home {
 		if n := &p.nodes[i]; n.known {
-			post.base += n.exp * n.logLikelihood(q[i])
+			post.base += n.exp * n.logLikelihood(q.at(i))
 		}
 	}
 	add := func(h hypothesis) {
@@ -217,44 +217,47 @@ func (p *program) disturbed(s *space) bool {
 	return slices.ContainsFunc(s.home, func(i int32) bool { return p.nodes[i].State == streamkeeper.Present })
 }
 
-// background is P(absent) of every node under the given shared causes alone.
-func (p *program) background(given []int32) []float64 {
-	q := make([]float64, len(p.nodes))
-	for i := range p.nodes {
-		q[i] = p.nodes[i].none
+// background is P(absent) of every node of a space under the given shared causes alone.
+func (p *program) background(s *space, given []int32) view {
+	q := p.view(s)
+	for i := range q.all() {
+		q.set(i, p.nodes[i].none)
 	}
 	for _, g := range given {
 		if g == other {
 			for _, i := range p.shared.home {
-				q[i] *= p.nodes[i].keep
+				q.q[i] *= p.nodes[i].keep
 			}
 			continue
 		}
 		for _, e := range p.causes[g].edges {
-			q[e.node] *= e.keep
+			if q.holds(e.node) {
+				q.q[q.place(e.node)] *= e.keep
+			}
 		}
 	}
 	return q
 }
 
 // logGain is how much better a hypothesis explains the known nodes than the background does.
-func (p *program) logGain(s *space, h *hypothesis, background []float64) float64 {
+func (p *program) logGain(s *space, h *hypothesis, background view) float64 {
 	sum := 0.0
 	p.apply(s, h, background, func(i int32, q float64) {
 		n := &p.nodes[i]
 		if !n.known || (s.name == "" && n.Block != "") {
 			return // what happens within blocks is weighed by the blocks
 		}
-		sum += n.exp * (n.logLikelihood(q) - n.logLikelihood(background[i]))
+		sum += n.exp * (n.logLikelihood(q) - n.logLikelihood(background.at(i)))
 	})
 	return sum
 }
 
-// apply calls see with P(absent | h) for every node that h touches, in an order that depends on h alone.
-func (p *program) apply(s *space, h *hypothesis, background []float64, see func(i int32, q float64)) {
+// apply calls see with P(absent | h) for every node that h touches, in an order that depends on h alone. What is seen of a node
+// may be written to its place in the background.
+func (p *program) apply(s *space, h *hypothesis, background view, see func(i int32, q float64)) {
 	if h.other {
 		for _, i := range s.home {
-			see(i, background[i]*p.nodes[i].keep)
+			see(i, background.at(i)*p.nodes[i].keep)
 		}
 		return
 	}
@@ -264,7 +267,7 @@ func (p *program) apply(s *space, h *hypothesis, background []float64, see func(
 		for _, e := range p.causes[m].edges {
 			if p.mark[e.node] != p.epoch {
 				p.mark[e.node] = p.epoch
-				p.q[e.node] = background[e.node]
+				p.q[e.node] = background.at(e.node)
 				p.touched = append(p.touched, e.node)
 			}
 			p.q[e.node] *= e.keep

@@ -70,7 +70,7 @@ func (pan *panel) weigh(f *Finding, c int32, j *joint) {
 		con := Contribution{Ref: n.ref(), State: n.State, Group: n.Group}
 		w := 0.0
 		if n.known {
-			w = n.exp * (n.logLikelihood(with[e.node]) - n.logLikelihood(without[e.node]))
+			w = n.exp * (n.logLikelihood(with.at(e.node)) - n.logLikelihood(without.at(e.node)))
 		}
 		con.Weight = w
 		switch {
@@ -78,7 +78,7 @@ func (pan *panel) weigh(f *Finding, c int32, j *joint) {
 			// pending: time will tell, there is nothing to ask for
 		case !n.known:
 			con.Bearing = streamkeeper.Missing
-			con.Weight = pan.swing(&e, without[e.node])
+			con.Weight = pan.swing(&e, without.at(e.node))
 			f.Missing = append(f.Missing, con)
 		case w > noWeight:
 			con.Bearing = streamkeeper.Supports
@@ -153,10 +153,10 @@ func (pan *panel) rivals(c int32, j *joint) []Rival {
 	type scored struct {
 		cause int32
 		log   float64
-		q     []float64
+		with  hypothesis
 	}
 	mine := pan.absent(j)
-	background := pan.background(j.given)
+	background := pan.background(pan.space, j.given)
 	var all []scored
 	for _, r := range pan.space.every {
 		if r == c || j.has(r) || !pan.sharesEffect(r, c) {
@@ -169,16 +169,15 @@ func (pan *panel) rivals(c int32, j *joint) []Rival {
 			}
 		}
 		h.add(r)
-		alt := joint{given: j.given, hypothesis: h}
 		log := pan.logPrior(pan.space, &h, j.given) + pan.logGain(pan.space, &h, background)
-		all = append(all, scored{r, log, pan.absent(&alt)})
+		all = append(all, scored{r, log, h})
 	}
 	slices.SortStableFunc(all, func(a, b scored) int { return cmp.Compare(b.log, a.log) })
 	var out []Rival
 	for _, s := range all[:min(len(all), rivalCount)] {
 		rc := &pan.causes[s.cause]
 		p := pan.exclusive(s.cause, c)
-		out = append(out, Rival{ID: rc.ID, Entity: rc.Entity, P: p, Against: pan.difference(mine, s.q)})
+		out = append(out, Rival{ID: rc.ID, Entity: rc.Entity, P: p, Against: pan.difference(mine, pan.absent(&joint{given: j.given, hypothesis: s.with}))})
 	}
 	slices.SortStableFunc(out, func(a, b Rival) int { return cmp.Compare(b.P, a.P) })
 	return out
@@ -198,14 +197,14 @@ func (pan *panel) sharesEffect(a, b int32) bool {
 }
 
 // difference lists the known nodes that speak most for mine against theirs.
-func (pan *panel) difference(mine, theirs []float64) []Contribution {
+func (pan *panel) difference(mine, theirs view) []Contribution {
 	var out []Contribution
-	for i := range pan.nodes {
+	for i, q := range mine.all() {
 		n := &pan.nodes[i]
-		if !n.known || mine[i] == theirs[i] {
+		if !n.known || q == theirs.at(i) {
 			continue
 		}
-		if w := n.exp * (n.logLikelihood(theirs[i]) - n.logLikelihood(mine[i])); w < 0 {
+		if w := n.exp * (n.logLikelihood(theirs.at(i)) - n.logLikelihood(q)); w < 0 {
 			out = append(out, Contribution{Ref: n.ref(), Bearing: streamkeeper.Refutes, State: n.State, Weight: w, Group: n.Group})
 		}
 	}
@@ -218,26 +217,28 @@ func (pan *panel) difference(mine, theirs []float64) []Contribution {
 // work: I(candidates; node). What only tells about causes that nobody suspects is not worth a question.
 func (pan *panel) ask() *Ask {
 	among := pan.joint[:min(len(pan.joint), askAmong)]
-	absent := make([][]float64, len(among))
+	unknown := pan.askable()
+	absent := make([][]float64, len(among)) // of those
 	class := make([]string, len(among))
 	total := 0.0
-	for i := range among {
-		absent[i] = pan.absent(&among[i])
-		class[i] = pan.class(&among[i])
-		total += among[i].p
+	for k := range among {
+		q := pan.absent(&among[k])
+		absent[k] = make([]float64, len(unknown))
+		for at, i := range unknown {
+			absent[k][at] = q.at(i)
+		}
+		class[k] = pan.class(&among[k])
+		total += among[k].p
 	}
 	var best *Ask
-	for i := range pan.nodes {
+	for at, i := range unknown {
 		n := &pan.nodes[i]
-		if n.State != streamkeeper.Unknown || (n.Block != pan.space.name && n.Block != "") {
-			continue
-		}
 		p := 0.0
 		var order []string
 		weight, present := map[string]float64{}, map[string]float64{}
 		for k := range among {
 			share := among[k].p / total
-			x := share * (pan.opt.SoftFloor + (1-2*pan.opt.SoftFloor)*(1-absent[k][i]))
+			x := share * (pan.opt.SoftFloor + (1-2*pan.opt.SoftFloor)*(1-absent[k][at]))
 			p += x
 			if _, ok := weight[class[k]]; !ok {
 				order = append(order, class[k])
@@ -254,6 +255,17 @@ func (pan *panel) ask() *Ask {
 		}
 	}
 	return best
+}
+
+// askable lists the unknown nodes that are shared or at home.
+func (pan *panel) askable() []int32 {
+	var out []int32
+	for i := range pan.view(pan.space).all() {
+		if n := &pan.nodes[i]; n.State == streamkeeper.Unknown && (n.Block == "" || n.Block == pan.space.name) {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // class names the candidates that an explanation holds.

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -15,13 +16,12 @@ const misfitWeight = .7
 func (pan *panel) fit(j *joint) (z float64, misfits []Contribution) {
 	q := pan.absent(j)
 	var gap, variance float64
-	touched := pan.inView(j)
-	for i := range pan.nodes {
+	for i, absent := range q.all() {
 		n := &pan.nodes[i]
-		if !n.known || !touched[i] {
+		if !n.known || n.Block != pan.space.name && !pan.touches(j, i) {
 			continue
 		}
-		expected, spread, seen := n.surprise(q[i], pan.opt.SoftFloor)
+		expected, spread, seen := n.surprise(absent, pan.opt.SoftFloor)
 		gap += n.exp * (expected - seen)
 		variance += n.exp * n.exp * spread
 		if short := n.exp * (expected - seen); short > misfitWeight {
@@ -37,20 +37,12 @@ func (pan *panel) fit(j *joint) (z float64, misfits []Contribution) {
 	return gap / math.Sqrt(variance), misfits
 }
 
-// inView marks the nodes that an explanation answers for: those at home, and the shared ones it touches.
-func (pan *panel) inView(j *joint) []bool {
-	view := make([]bool, len(pan.nodes))
-	for _, i := range pan.space.home {
-		view[i] = true
-	}
-	for _, c := range j.list() {
-		for _, e := range pan.causes[c].edges {
-			if pan.nodes[e.node].Block == "" {
-				view[e.node] = true
-			}
-		}
-	}
-	return view
+// touches says whether an explanation answers for a shared node.
+func (pan *panel) touches(j *joint, node int32) bool {
+	return pan.nodes[node].Block == "" && slices.ContainsFunc(j.list(), func(c int32) bool {
+		_, ok := slices.BinarySearchFunc(pan.causes[c].edges, node, func(e edge, node int32) int { return cmp.Compare(e.node, node) })
+		return ok
+	})
 }
 
 // surprise gives expectation and variance of a node's log likelihood when it is absent with probability
@@ -132,7 +124,7 @@ func (d *decoder) unexplained(findings []Finding) []Ref {
 		q := pan.absent(&named)
 		for _, i := range s.home {
 			n := &d.nodes[i]
-			if n.Symptom && n.State == streamkeeper.Present && 1-q[i] < unexplained && !explained[Ref{ID: n.ID, Entity: n.Entity}] {
+			if n.Symptom && n.State == streamkeeper.Present && 1-q.at(i) < unexplained && !explained[Ref{ID: n.ID, Entity: n.Entity}] {
 				out = append(out, Ref{ID: n.ID, Entity: n.Entity})
 			}
 		}

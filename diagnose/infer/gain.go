@@ -6,8 +6,8 @@ package infer
 type gains struct {
 	p          *program
 	space      *space
-	background []float64
-	log        []float64 // log likelihood of each node under the background
+	background view
+	log        view // log likelihood of each node under the background
 	single     map[int32]*single
 }
 
@@ -17,11 +17,11 @@ type single struct {
 	total float64
 }
 
-func (p *program) gains(s *space, background []float64) *gains {
-	g := &gains{p: p, space: s, background: background, log: make([]float64, len(p.nodes)), single: make(map[int32]*single, len(s.causes))}
-	for i := range p.nodes {
+func (p *program) gains(s *space, background view) *gains {
+	g := &gains{p: p, space: s, background: background, log: p.view(s), single: make(map[int32]*single, len(s.causes))}
+	for i, q := range background.all() {
 		if n := &p.nodes[i]; n.known {
-			g.log[i] = n.logLikelihood(background[i])
+			g.log.set(i, n.logLikelihood(q))
 		}
 	}
 	all := make([]single, len(s.causes))
@@ -45,7 +45,7 @@ func (g *gains) term(i int32, keep float64) float64 {
 	if !n.known || (g.space.name == "" && n.Block != "") {
 		return 0
 	}
-	return n.exp * (n.logLikelihood(g.background[i]*keep) - g.log[i])
+	return n.exp * (n.logLikelihood(g.background.at(i)*keep) - g.log.at(i))
 }
 
 func (g *gains) of(h *hypothesis) float64 {

@@ -290,29 +290,27 @@ func (pan *panel) discriminated(c int32) bool {
 	for _, e := range pan.causes[c].edges {
 		n := &pan.nodes[e.node]
 		if n.State == streamkeeper.Present && !n.Symptom &&
-			n.logLikelihood(a[e.node])-n.logLikelihood(b[e.node]) >= math.Log(discriminates) {
+			n.logLikelihood(a.at(e.node))-n.logLikelihood(b.at(e.node)) >= math.Log(discriminates) {
 			return true
 		}
 	}
 	return false
 }
 
-// absent is P(absent) of every node under a full explanation.
-func (pan *panel) absent(j *joint) []float64 { return pan.absentBeside(j, j) }
+// absent is P(absent) of every node of the space under a full explanation.
+func (pan *panel) absent(j *joint) view { return pan.absentBeside(j, j) }
 
 // absentBeside is the same for j, with the blocks' own causes as they stand under whole: a shared cause
 // is weighed beside what the blocks themselves explain.
-func (pan *panel) absentBeside(j, whole *joint) []float64 {
-	q := pan.background(j.given)
-	out := slices.Clone(q)
-	pan.apply(pan.space, &j.hypothesis, q, func(i int32, v float64) { out[i] = v })
+func (pan *panel) absentBeside(j, whole *joint) view {
+	out := pan.background(pan.space, j.given)
+	pan.apply(pan.space, &j.hypothesis, out, out.set)
 	if pan.space.name != "" || whole.other {
 		return out
 	}
 	for b := range pan.blocks {
 		own := pan.block(b, whole.context()).hyps[0]
-		beside := slices.Clone(out)
-		pan.apply(&pan.blocks[b], &own, beside, func(i int32, v float64) { out[i] = v })
+		pan.apply(&pan.blocks[b], &own, out, out.set)
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
@@ -245,6 +246,42 @@ func TestPruningIsHarmless(t *testing.T) {
 		pruned, full := marginals(m, DefaultOptions()), marginals(m, all)
 		for _, c := range m.Causes {
 			near(t, fmt.Sprintf("trial %d: P(%s)", trial, c.ID), pruned[c.ID], full[c.ID], .01)
+		}
+	}
+}
+
+// A block's findings are the same alone and among others: what is kept of its nodes is found at its place.
+func TestBlocksAmongOthers(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	var all Model
+	alone := map[string][]Finding{}
+	for b := range 12 {
+		m, block := randomModel(rng, 6, 1+rng.IntN(9), 0), fmt.Sprintf("block %02d", 11-b)
+		nodes, causes := len(all.Nodes), len(all.Causes)
+		for i := range m.Nodes {
+			m.Nodes[i].Block, m.Nodes[i].Entity.Name = block, block
+		}
+		for i := range m.Causes {
+			m.Causes[i].Block, m.Causes[i].Entity.Name = block, block
+		}
+		alone[block] = Decode(m, Options{}).Findings
+		for i := range m.Causes {
+			for e := range m.Causes[i].Edges {
+				m.Causes[i].Edges[e].Node += nodes
+			}
+			for p := range m.Causes[i].Parents {
+				m.Causes[i].Parents[p].Cause += causes
+			}
+		}
+		all.Now, all.Nodes, all.Causes = m.Now, append(all.Nodes, m.Nodes...), append(all.Causes, m.Causes...)
+	}
+	among := map[string][]Finding{}
+	for _, f := range Decode(all, Options{}).Findings {
+		among[f.Block] = append(among[f.Block], f)
+	}
+	for block, want := range alone {
+		if got := among[block]; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: alone\n%+v\namong others\n%+v", block, want, got)
 		}
 	}
 }

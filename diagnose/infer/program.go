@@ -70,8 +70,8 @@ type space struct {
 	shared []int32 // shared causes that matter to this block
 }
 
-// compile brings a model into canonical order. Edges and parents out of range are a programming error
-// of the caller and panic.
+// compile brings a model into canonical order. Edges and parents out of range, and edges from one block into another, are a
+// programming error of the caller and panic.
 func compile(m Model, opt Options) *program {
 	p := &program{opt: opt}
 	nodeAt := p.orderNodes(m)
