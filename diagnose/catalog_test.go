@@ -143,7 +143,7 @@ func (v *village) decide(all map[rules.NodeOn]streamkeeper.Observation, now time
 		}
 	}
 	p.see(first)
-	suspects := v.catalog.Suspects(p.scope, p.observed, v)
+	suspects := v.catalog.Suspects(p.scope, p.observed, nil, v)
 	for _, s := range suspects {
 		for _, on := range s.Nodes {
 			if o, ok := all[on]; ok && p.by[on] == nil {

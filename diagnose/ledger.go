@@ -8,6 +8,7 @@ import (
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/advise"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/history"
+	"github.com/streamkeeper-io/streamkeeper/rules"
 )
 
 // Trial is advice that somebody took, followed until it can be judged.
@@ -67,10 +68,8 @@ func (p *pass) check(e Entry) advise.Outcome {
 	state := streamkeeper.Unknown
 	if n, ok := p.Catalog.Node(e.Clears); ok {
 		for _, on := range bound(p.World, entity, n.Entity) {
-			for i := range p.observed {
-				if o := &p.observed[i]; o.Node == n.ID && o.Entity == on && (state != streamkeeper.Present) {
-					state = o.State
-				}
+			if o := p.at(rules.NodeOn{Node: n.ID, Entity: on}); o != nil && state != streamkeeper.Present {
+				state = o.State
 			}
 		}
 	}

@@ -1,10 +1,12 @@
 package diagnose
 
 import (
+	"strings"
 	"time"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/diagnose/incident"
+	"github.com/streamkeeper-io/streamkeeper/rules"
 )
 
 // Memory is what a tick hands to the next one of the same cluster. It is plain data; the zero Memory is
@@ -65,6 +67,25 @@ func (m *Memory) date(o *streamkeeper.Observation, before Memory, now time.Time)
 		m.Onsets[key] = Onset{At: now, Seen: !before.LastTick.IsZero() && !before.blind(now)}
 		o.Since = now
 	}
+}
+
+// keep holds on to what was present and is not known now on entities that are quiet: a gap in the data does not end it.
+func (m *Memory) keep(before Memory, quiet *rules.Quiet) {
+	for key, old := range before.Onsets {
+		if o, ok := quietAt(quiet, key); ok && o.State == streamkeeper.Unknown {
+			m.Onsets[key] = old
+		}
+	}
+}
+
+// quietAt is what is quiet of an onsetKey.
+func quietAt(quiet *rules.Quiet, key string) (o streamkeeper.Observation, ok bool) {
+	node, name, _ := strings.Cut(key, "|")
+	entity, err := streamkeeper.ParseEntity(name)
+	if err != nil {
+		return o, false
+	}
+	return quiet.At(rules.NodeOn{Node: node, Entity: entity})
 }
 
 // onsetKey names an observation in what is remembered from tick to tick.

@@ -176,7 +176,7 @@ func (m *model) sharedNodes(n *rules.Node, on []streamkeeper.Entity) []int {
 	var present []int
 	var absent, first *streamkeeper.Entity
 	for i := range on {
-		o := m.p.by[rules.NodeOn{Node: n.ID, Entity: on[i]}]
+		o := m.p.at(rules.NodeOn{Node: n.ID, Entity: on[i]})
 		switch {
 		case o != nil && o.State == streamkeeper.Present:
 			present = append(present, m.node(n, "", []streamkeeper.Entity{on[i]}))
@@ -280,7 +280,7 @@ func (m *model) merge(n *rules.Node, on []streamkeeper.Entity) *streamkeeper.Obs
 		}[o.State]
 	}
 	for _, e := range on {
-		o := m.p.by[rules.NodeOn{Node: n.ID, Entity: e}]
+		o := m.p.at(rules.NodeOn{Node: n.ID, Entity: e})
 		if o == nil {
 			continue
 		}
@@ -334,7 +334,7 @@ func (m *model) shows(c *infer.Cause) int {
 	count := 0
 	rule, _ := m.p.Catalog.Cause(c.ID)
 	for _, edge := range rule.Edges {
-		if o := m.p.by[rules.NodeOn{Node: edge.Node, Entity: c.Entity}]; o != nil && o.State == streamkeeper.Present {
+		if o := m.p.at(rules.NodeOn{Node: edge.Node, Entity: c.Entity}); o != nil && o.State == streamkeeper.Present {
 			count++
 		}
 	}

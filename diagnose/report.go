@@ -130,9 +130,12 @@ func (p *pass) lastWhole(s streamkeeper.Source) string {
 
 // sees says whether anything at all could be judged.
 func (p *pass) sees() bool {
-	return slices.ContainsFunc(p.observed, func(o streamkeeper.Observation) bool {
-		return o.State == streamkeeper.Present || o.State == streamkeeper.Absent
-	})
+	for o := range p.all() {
+		if o.State == streamkeeper.Present || o.State == streamkeeper.Absent {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *pass) headline(h streamkeeper.Health) string {
@@ -195,8 +198,7 @@ func (p *pass) notJudged() []streamkeeper.NotJudged {
 		needs          string
 	}
 	seen := map[string]*tally{}
-	for i := range p.observed {
-		o := &p.observed[i]
+	for o := range p.all() {
 		n, ok := p.Catalog.Node(o.Node)
 		if !ok || !n.Symptom || n.Cost || o.State == streamkeeper.NotApplicable {
 			continue

@@ -13,9 +13,9 @@ import (
 // Shadow is what the first day on a cluster needs to know: what stood already when watching began is listed and nobody is
 // woken over it. It is plain data but for what is only needed in the first minutes.
 type Shadow struct {
-	Since    time.Time            `json:"since"`              // when the cluster was first seen; zero: not yet
-	Standing map[string]time.Time `json:"standing,omitempty"` // by node and entity: stood when watching began; when it was last seen
-	calm     map[rules.NodeOn]bool
+	Since    time.Time                  `json:"since"`              // when the cluster was first seen; zero: not yet
+	Standing map[string]time.Time       `json:"standing,omitempty"` // by node and entity: stood when watching began; when it was last seen
+	calm     map[string]map[string]bool // seen to be absent, by node, then entity: of a fleet they are many
 }
 
 // Ages of symptoms count from the first look, and windows fill from it: what stood shows within some minutes only.
@@ -62,12 +62,13 @@ func (p *pass) shadow() {
 	}
 	if settling {
 		if p.next.Shadow.calm = old.calm; old.calm == nil {
-			p.next.Shadow.calm = map[rules.NodeOn]bool{}
+			p.next.Shadow.calm = map[string]map[string]bool{}
 		}
 	}
 	for i := range p.observed {
 		p.stand(&p.observed[i], standing, troubled, settling)
 	}
+	p.standQuiet(standing, settling)
 	for key, seen := range old.Standing {
 		if _, still := standing[key]; !still && p.now.Sub(seen) < max(standsWithout, standsWithoutIntervals*p.Config.Interval) {
 			standing[key] = seen
@@ -92,8 +93,38 @@ func (p *pass) stand(o *streamkeeper.Observation, standing map[string]time.Time,
 		o.State == streamkeeper.Present && (stands || settling && (troubled[o.Entity.Key()] || !p.began(&n, o))):
 		standing[onsetKey(o)] = p.now
 	case settling && o.State == streamkeeper.Absent && p.shows(&n):
-		p.next.Shadow.calm[rules.NodeOn{Node: o.Node, Entity: o.Entity}] = true
+		p.next.Shadow.calmed(o)
 	}
+}
+
+// standQuiet does the same for what is quiet, where nothing is present.
+func (p *pass) standQuiet(standing map[string]time.Time, settling bool) {
+	for key := range p.mem.Shadow.Standing {
+		if o, ok := quietAt(p.quiet, key); ok && o.State == streamkeeper.Unknown {
+			standing[key] = p.now
+		}
+	}
+	if !settling {
+		return
+	}
+	node, counts := "", false
+	for o := range p.quiet.All() {
+		if o.Node != node { // they come by node
+			n, ok := p.Catalog.Node(o.Node)
+			node, counts = o.Node, ok && n.Symptom && !n.Cost && p.shows(&n)
+		}
+		if counts && o.State == streamkeeper.Absent {
+			p.next.Shadow.calmed(&o)
+		}
+	}
+}
+
+// calmed notes that a symptom was absent.
+func (s *Shadow) calmed(o *streamkeeper.Observation) {
+	if s.calm[o.Node] == nil {
+		s.calm[o.Node] = map[string]bool{}
+	}
+	s.calm[o.Node][o.Entity.Name] = true
 }
 
 // shows says whether a symptom that stands would be seen by now.
@@ -111,7 +142,7 @@ func (p *pass) began(n *rules.Node, o *streamkeeper.Observation) bool {
 	if age, known := o.Numbers[n.Lasts]; known && n.Lasts != "" {
 		return p.scope.Now.Add(-time.Duration(age * float64(time.Second))).After(p.next.Shadow.Since.Add(p.slack()))
 	}
-	return p.next.Shadow.calm[rules.NodeOn{Node: o.Node, Entity: o.Entity}]
+	return p.next.Shadow.calm[o.Node][o.Entity.Name]
 }
 
 func (p *pass) stands(o *streamkeeper.Observation) bool {

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -67,7 +68,7 @@ func (t *Tick) Run(ctx context.Context, cluster string, now time.Time, mem Memor
 	if err != nil {
 		return streamkeeper.Report{}, nil, mem, fmt.Errorf("reading signals of %s: %w", cluster, err)
 	}
-	p.see(p.unignored(t.Catalog.Symptoms(p.scope, p.inputs(answers))))
+	p.seeSymptoms(t.Catalog.Symptoms(p.scope, p.inputs(answers)))
 	p.shadow()
 	suspects := p.suspects()
 
@@ -102,6 +103,7 @@ type pass struct {
 	blind    bool
 	observed []streamkeeper.Observation
 	by       map[rules.NodeOn]*streamkeeper.Observation
+	quiet    *rules.Quiet // of a fleet, the symptoms on entities on which nothing is present: neither in observed nor in by
 	entries  []Entry
 	said     []Entry                // of the entries, the feedback that counts now
 	listed   []streamkeeper.Symptom // by symptoms
@@ -140,11 +142,44 @@ func (p *pass) unignored(observations []streamkeeper.Observation) []streamkeeper
 
 // suspects are the entities on which a cause is worth examining.
 func (p *pass) suspects() []rules.Suspect {
-	all := p.Catalog.Suspects(p.scope, p.observed, p.World)
+	all := p.Catalog.Suspects(p.scope, p.observed, p.quiet, p.World)
 	if len(p.Config.Scopes) == 0 {
 		return all
 	}
 	return slices.DeleteFunc(all, func(s rules.Suspect) bool { return p.ignored(s.Entity) })
+}
+
+// seeSymptoms takes in what symptoms are.
+func (p *pass) seeSymptoms(observations []streamkeeper.Observation, quiet *rules.Quiet) {
+	if len(p.Config.Scopes) > 0 {
+		quiet.Drop(p.ignored)
+	}
+	p.quiet = quiet
+	p.see(p.unignored(observations))
+	p.next.keep(p.mem, quiet)
+}
+
+// at is what was seen of a node on an entity; nil when nothing was.
+func (p *pass) at(on rules.NodeOn) *streamkeeper.Observation {
+	if o := p.by[on]; o != nil {
+		return o
+	}
+	if o, ok := p.quiet.At(on); ok {
+		return &o
+	}
+	return nil
+}
+
+// all goes through everything that was seen; what is quiet has no text and no numbers.
+func (p *pass) all() iter.Seq[streamkeeper.Observation] {
+	return func(yield func(streamkeeper.Observation) bool) {
+		for i := range p.observed {
+			if !yield(p.observed[i]) {
+				return
+			}
+		}
+		p.quiet.All()(yield)
+	}
 }
 
 // see takes observations in and dates those that are present: by the rule's own onset, else by the first
@@ -157,10 +192,6 @@ func (p *pass) see(observations []streamkeeper.Observation) {
 		o := &observations[i]
 		p.next.date(o, p.mem, p.scope.Now)
 		p.by[rules.NodeOn{Node: o.Node, Entity: o.Entity}] = o
-	}
-	if p.observed == nil { // of a fleet they are many
-		p.observed = observations
-		return
 	}
 	p.observed = append(p.observed, observations...)
 }

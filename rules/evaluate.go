@@ -55,77 +55,56 @@ func (c *Catalog) addNeeds(p *planner, n *Node) {
 }
 
 // Symptoms judges all symptoms, trigger nodes and cost findings on all entities, whatever their state.
-// Observations are sorted by node, then entity.
-//
-// On a cluster with many entities those on which nothing is present have no texts, numbers and strings in what was observed:
-// nobody reads them, and they would be a hundred megabytes of a fleet.
-func (c *Catalog) Symptoms(s Scope, in Inputs) []streamkeeper.Observation {
-	e := c.newEvaluation(s, in, c.symptomPlan(s))
-	lists, total := make([][]streamkeeper.Entity, len(c.phaseOne)), 0
-	for i, n := range c.phaseOne {
-		lists[i] = e.entities(n)
-		total += len(lists[i])
-	}
-	watch := e.observe
-	if total > manyObservations {
-		watch = e.glance
-	}
-	// Room for the evidence, which is put behind them: of a fleet nothing of this should be there twice.
-	out := make([]streamkeeper.Observation, 0, total+total/16)
-	for i, n := range c.phaseOne {
-		for _, entity := range lists[i] {
-			out = append(out, watch(n, entity))
-		}
-	}
-	if total > manyObservations {
-		e.lookCloser(out)
-	}
-	return out
+// Observations are sorted by node, then entity. Of a cluster with many entities those are apart on which nothing is present.
+func (c *Catalog) Symptoms(s Scope, in Inputs) ([]streamkeeper.Observation, *Quiet) {
+	return c.symptoms(s, in, manyObservations)
 }
 
 const manyObservations = 10_000
 
-// lookCloser completes the observations on entities on which, or on whose neighbours, something is present.
-func (e *evaluation) lookCloser(all []streamkeeper.Observation) {
-	close := map[streamkeeper.Entity]bool{}
-	for _, o := range all {
-		if o.State != streamkeeper.Present || close[o.Entity] {
-			continue
-		}
-		close[o.Entity] = true
-		for _, kind := range []streamkeeper.EntityKind{streamkeeper.KindGroup, streamkeeper.KindTopic} {
-			if o.Entity.Kind == streamkeeper.KindGroup || o.Entity.Kind == streamkeeper.KindTopic {
-				for _, other := range e.bound(o.Entity, kind) {
-					close[other] = true
-				}
+func (c *Catalog) symptoms(s Scope, in Inputs, many int) ([]streamkeeper.Observation, *Quiet) {
+	e := c.newEvaluation(s, in, c.symptomPlan(s))
+	total := 0
+	for _, n := range c.phaseOne {
+		total += len(e.entities(n))
+	}
+	var quiet *Quiet
+	if total > many {
+		quiet = e.glances(c.phaseOne)
+	}
+	var out []streamkeeper.Observation
+	for _, n := range c.phaseOne {
+		seen := quiet.row(n)
+		for at, entity := range e.entities(n) {
+			if seen == nil || !seen[at].kept {
+				out = append(out, e.observe(n, entity))
 			}
 		}
 	}
-	for i, o := range all {
-		if close[o.Entity] || o.Entity.Kind != streamkeeper.KindGroup && o.Entity.Kind != streamkeeper.KindTopic {
-			all[i] = e.observe(e.catalog.nodes[o.Node], o.Entity)
-		}
-	}
-}
-
-// glance is observe without what is written about it.
-func (e *evaluation) glance(n *Node, entity streamkeeper.Entity) streamkeeper.Observation {
-	_, o, _ := e.judge(n, entity)
-	return o
+	return out, quiet
 }
 
 // evaluation is one pass over nodes and entities.
 type evaluation struct {
 	catalog *Catalog
 	phase   *phase
-	raw     map[NodeOn]streamkeeper.State                     // conditions without masks
+	masks   map[string]bool                                   // nodes that mask others
+	raw     map[NodeOn]streamkeeper.State                     // their conditions
 	listed  map[streamkeeper.EntityKind][]streamkeeper.Entity // by the inventory, sorted
 	points  *resolver
+	spare   frame
 }
 
 func (c *Catalog) newEvaluation(s Scope, in Inputs, p *planner) *evaluation {
 	r := newResolver(p, in.Answers)
+	masks := map[string]bool{}
+	for _, n := range c.nodes {
+		for _, id := range n.MaskedBy {
+			masks[id] = true
+		}
+	}
 	return &evaluation{
+		masks:   masks,
 		listed:  map[streamkeeper.EntityKind][]streamkeeper.Entity{},
 		catalog: c, points: r, raw: map[NodeOn]streamkeeper.State{},
 		phase: &phase{
@@ -236,15 +215,25 @@ func boundEntities(w World, entity streamkeeper.Entity, kind streamkeeper.Entity
 
 // observe judges one node on one entity.
 func (e *evaluation) observe(n *Node, entity streamkeeper.Entity) streamkeeper.Observation {
-	f, o, matched := e.judge(n, entity)
-	if o.State == streamkeeper.NotApplicable {
+	f := e.frame(n, entity)
+	v := e.judge(n, f)
+	matched := slices.Clip(f.matched)
+	o := streamkeeper.Observation{Node: n.ID, Entity: entity, State: v.state, Strength: v.strength, Why: v.why}
+	switch v.state {
+	case streamkeeper.NotApplicable:
+		return o
+	case streamkeeper.Unknown:
+		o.Needs = n.Needs
+		e.numbers(n, f, &o, matched)
 		return o
 	}
+	if n.program.when.main != nil {
+		if x, ok := f.quiet(n.program.when.main).exact(); ok {
+			o.Value = &x
+		}
+	}
 	e.numbers(n, f, &o, matched)
-	switch o.State {
-	case streamkeeper.Unknown:
-		return o
-	case streamkeeper.Absent:
+	if v.state == streamkeeper.Absent {
 		// absent may be decided without every number; half a sentence says less than the rule's title
 		if text, missing := n.program.sayNot.render(f); len(missing) == 0 {
 			o.Text = text
@@ -265,34 +254,31 @@ func (e *evaluation) observe(n *Node, entity streamkeeper.Entity) streamkeeper.O
 	return o
 }
 
-// judge decides one node on one entity, and gives the events that decided it.
-func (e *evaluation) judge(n *Node, entity streamkeeper.Entity) (f *frame, o streamkeeper.Observation, matched []*streamkeeper.Event) {
-	f = e.frame(n, entity)
+// verdict is what a node is on an entity.
+type verdict struct {
+	state    streamkeeper.State
+	strength float64
+	why      string
+}
+
+// judge decides one node on the frame's entity.
+func (e *evaluation) judge(n *Node, f *frame) verdict {
 	state := e.condition(n, f)
-	o = streamkeeper.Observation{Node: n.ID, Entity: entity, State: state}
-	e.raw[NodeOn{n.ID, entity}] = state
-	matched = slices.Clone(f.matched)
+	if e.masks[n.ID] {
+		e.raw[NodeOn{n.ID, f.entity}] = state
+	}
 	if state == streamkeeper.Present || state == streamkeeper.Absent {
-		if mask := e.masked(n, entity); mask != "" {
-			state, o.State = streamkeeper.Unknown, streamkeeper.Unknown
-			f.notes = []note{{"masked by", mask}}
+		if mask := e.masked(n, f.entity); mask != "" {
+			state, f.notes = streamkeeper.Unknown, []note{{"masked by", mask}}
 		}
 	}
 	switch state {
 	case streamkeeper.NotApplicable:
-		o.Why = "does not apply: " + n.AppliesWhen
-		return f, o, matched
+		return verdict{state: state, why: "does not apply: " + n.AppliesWhen}
 	case streamkeeper.Unknown:
-		o.Why, o.Needs = f.why(), n.Needs
-		return f, o, matched
+		return verdict{state: state, why: f.why()}
 	}
-	o.Strength = strength(n, f, state)
-	if n.program.when.main != nil {
-		if v, ok := f.quiet(n.program.when.main).exact(); ok {
-			o.Value = &v
-		}
-	}
-	return f, o, matched
+	return verdict{state: state, strength: strength(n, f, state)}
 }
 
 // numbers puts every value that the node knows into the observation, and names for its texts into f.

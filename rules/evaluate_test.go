@@ -218,7 +218,7 @@ func TestTick_SymptomsSuspectsEvidence(t *testing.T) {
 	timeout.Entity, second.Entity, closed.Entity = late, late, late
 	log := fixedLog{events: []streamkeeper.Event{second, timeout, closed}}
 
-	symptoms := c.Symptoms(testScope, testInputs(c.SymptomQueries(testScope), log))
+	symptoms, _ := c.Symptoms(testScope, testInputs(c.SymptomQueries(testScope), log))
 	lag := find(t, symptoms, "lag_high", "late")
 	if lag.State != streamkeeper.Present || lag.Text != "late is 20 s late" || lag.Strength != .98 || lag.Value == nil || *lag.Value != 20 {
 		t.Errorf("lag_high on late is %+v", lag)
@@ -235,7 +235,7 @@ func TestTick_SymptomsSuspectsEvidence(t *testing.T) {
 		t.Errorf("its impact is %q, missing %v", text, missing)
 	}
 
-	sus := c.Suspects(testScope, symptoms, testWorld())
+	sus := c.Suspects(testScope, symptoms, nil, testWorld())
 	if len(sus) != 4 || sus[0].Entity != late || sus[0].Control {
 		t.Fatalf("suspects are %+v, want late and three controls", sus)
 	}
@@ -271,7 +271,7 @@ func TestTick_SymptomsSuspectsEvidence(t *testing.T) {
 	if calm := find(t, evidence, "left_on_timeout", "calm1"); calm.State != streamkeeper.Absent || calm.Text != "nobody left on its poll timeout" {
 		t.Errorf("left_on_timeout on calm1 is %+v", calm)
 	}
-	again := c.Evidence(testScope, c.Suspects(testScope, symptoms, testWorld()), testInputs(qs, log))
+	again := c.Evidence(testScope, c.Suspects(testScope, symptoms, nil, testWorld()), testInputs(qs, log))
 	if d := cmp.Diff(evidence, again); d != "" {
 		t.Errorf("the same inputs give other observations: %s", d)
 	}
@@ -352,7 +352,8 @@ func TestMask(t *testing.T) {
 		}
 	}
 	for _, group := range []string{"late", "calm1"} {
-		o := find(t, c.Symptoms(testScope, in), "rebalancing", group)
+		symptoms, _ := c.Symptoms(testScope, in)
+		o := find(t, symptoms, "rebalancing", group)
 		if o.State != streamkeeper.Unknown || o.Why != "masked by quiet_topic" {
 			t.Errorf("rebalancing on %s is %v %q, want it masked", group, o.State, o.Why)
 		}
@@ -454,13 +455,13 @@ func BenchmarkTick(b *testing.B) {
 	}
 	one := answers(c.SymptomQueries(testScope))
 	in := Inputs{Answers: one, Events: fixedLog{events: events}, World: w}
-	symptoms := c.Symptoms(testScope, in)
-	two := answers(c.EvidenceQueries(testScope, c.Suspects(testScope, symptoms, w)))
+	symptoms, _ := c.Symptoms(testScope, in)
+	two := answers(c.EvidenceQueries(testScope, c.Suspects(testScope, symptoms, nil, w)))
 	in2 := Inputs{Answers: two, Events: fixedLog{events: events}, World: w}
 	for b.Loop() {
 		c.SymptomQueries(testScope)
-		symptoms = c.Symptoms(testScope, in)
-		sus := c.Suspects(testScope, symptoms, w)
+		symptoms, _ = c.Symptoms(testScope, in)
+		sus := c.Suspects(testScope, symptoms, nil, w)
 		c.EvidenceQueries(testScope, sus)
 		c.Evidence(testScope, sus, in2)
 	}

@@ -64,6 +64,9 @@ func (f *frame) quiet(fn evalFn) value {
 
 // why joins the notes: "missing group_lag_seconds; stale topic_end_offset".
 func (f *frame) why() string {
+	if len(f.notes) == 1 {
+		return f.notes[0].why + " " + f.notes[0].what
+	}
 	var order []string
 	byWhy := map[string][]string{}
 	for _, n := range f.notes {

@@ -18,14 +18,21 @@ const (
 // Suspects lists the entities on which a cause is worth examining: one of its symptoms or triggers is
 // present there or on a related entity. Beside the suspects of a kind stand up to three healthy controls
 // with the same nodes. Sorted by entity, controls last.
-func (c *Catalog) Suspects(s Scope, symptoms []streamkeeper.Observation, w World) []Suspect {
-	b := &binder{catalog: c, scope: s, world: w, present: map[NodeOn]bool{}, sick: map[streamkeeper.Entity]bool{}, calm: map[streamkeeper.Entity]bool{}}
+func (c *Catalog) Suspects(s Scope, symptoms []streamkeeper.Observation, quiet *Quiet, w World) []Suspect {
+	b := &binder{
+		catalog: c, scope: s, world: w, quiet: quiet, present: map[NodeOn]bool{}, shows: map[string]bool{},
+		sick: map[streamkeeper.Entity]bool{}, calm: map[streamkeeper.Entity]bool{}, listed: map[streamkeeper.EntityKind][]streamkeeper.Entity{},
+	}
 	b.read(symptoms)
 	causes := map[streamkeeper.Entity]map[string]bool{}
 	for _, id := range sortedKeys(c.causes) {
 		k := c.causes[id]
+		edges := b.shownEdges(k)
+		if len(edges) == 0 {
+			continue
+		}
 		for _, e := range b.entities(k.Entity) {
-			if b.shown(k, e) {
+			if b.shown(edges, e) {
 				b.accuse(causes, k, e, 0)
 			}
 		}
@@ -42,9 +49,12 @@ type binder struct {
 	catalog *Catalog
 	scope   Scope
 	world   World
+	quiet   *Quiet
 	present map[NodeOn]bool
+	shows   map[string]bool              // nodes that are present anywhere
 	sick    map[streamkeeper.Entity]bool // has a present symptom or trigger
-	calm    map[streamkeeper.Entity]bool // has one that is known to be absent
+	calm    map[streamkeeper.Entity]bool // has one that is known to be absent; beside what is quiet
+	listed  map[streamkeeper.EntityKind][]streamkeeper.Entity
 }
 
 func (b *binder) read(symptoms []streamkeeper.Observation) {
@@ -55,7 +65,7 @@ func (b *binder) read(symptoms []streamkeeper.Observation) {
 		}
 		switch o.State {
 		case streamkeeper.Present:
-			b.present[NodeOn{o.Node, o.Entity}] = true
+			b.present[NodeOn{o.Node, o.Entity}], b.shows[o.Node] = true, true
 			b.sick[o.Entity] = true
 		case streamkeeper.Absent:
 			b.calm[o.Entity] = true
@@ -65,6 +75,9 @@ func (b *binder) read(symptoms []streamkeeper.Observation) {
 
 // entities lists the kind: from the inventory, and those with observations.
 func (b *binder) entities(k streamkeeper.EntityKind) []streamkeeper.Entity {
+	if list, ok := b.listed[k]; ok {
+		return list
+	}
 	list := slices.Clone(b.world.Entities(b.scope.Cluster, k))
 	if k == streamkeeper.KindCluster && len(list) == 0 {
 		list = append(list, clusterEntity(b.scope.Cluster))
@@ -77,16 +90,23 @@ func (b *binder) entities(k streamkeeper.EntityKind) []streamkeeper.Entity {
 		}
 	}
 	slices.SortFunc(list, streamkeeper.CompareEntities)
-	return slices.Compact(list)
+	b.listed[k] = slices.Compact(list)
+	return b.listed[k]
 }
 
-// shown tells whether a symptom or trigger of the cause is present where it would be.
-func (b *binder) shown(k *Cause, e streamkeeper.Entity) bool {
+// shownEdges are the symptoms and triggers of the cause that are present anywhere.
+func (b *binder) shownEdges(k *Cause) (out []*Node) {
 	for _, edge := range k.Edges {
-		n := b.catalog.nodes[edge.Node]
-		if !n.Symptom && !n.Trigger {
-			continue
+		if n := b.catalog.nodes[edge.Node]; (n.Symptom || n.Trigger) && b.shows[n.ID] {
+			out = append(out, n)
 		}
+	}
+	return out
+}
+
+// shown tells whether one of the nodes is present where it would be for a cause on e.
+func (b *binder) shown(nodes []*Node, e streamkeeper.Entity) bool {
+	for _, n := range nodes {
 		for _, on := range boundEntities(b.world, e, n.Entity) {
 			if b.present[NodeOn{n.ID, on}] {
 				return true
@@ -222,7 +242,7 @@ func (b *binder) controls(suspects []Suspect) []Suspect {
 			if left == 0 || len(byKind[kind]) == 0 {
 				break
 			}
-			if accused[e] || b.sick[e] || !b.calm[e] {
+			if accused[e] || b.sick[e] || !b.calm[e] && !b.quiet.calm(e) {
 				continue
 			}
 			left--

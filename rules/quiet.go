@@ -1,0 +1,169 @@
+package rules
+
+import (
+	"iter"
+	"slices"
+
+	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+)
+
+// Quiet is what symptoms are on those groups and topics of a large cluster on which, and on whose neighbours, nothing is
+// present: the states alone, a few bytes each, where observations would be a hundred megabytes. Nothing in it is present.
+// The nil Quiet is empty.
+type Quiet struct {
+	kinds map[streamkeeper.EntityKind][]streamkeeper.Entity // sorted
+	rows  []quietRow                                        // in the catalog's order
+	byID  map[string]int                                    // of rows
+	whys  []string
+}
+
+// quietRow is one node on all entities of its kind.
+type quietRow struct {
+	node *Node
+	seen []glimpse
+}
+
+type glimpse struct {
+	strength float32
+	why      int32 // in Quiet.whys
+	state    streamkeeper.State
+	kept     bool // it is quiet; else it is observed, or was dropped
+}
+
+// At is the observation of a node on an entity, without text and numbers; not ok where it is not quiet.
+func (q *Quiet) At(on NodeOn) (o streamkeeper.Observation, ok bool) {
+	if q == nil {
+		return o, false
+	}
+	row, ok := q.byID[on.Node]
+	if !ok {
+		return o, false
+	}
+	at, ok := slices.BinarySearchFunc(q.kinds[q.rows[row].node.Entity], on.Entity, streamkeeper.CompareEntities)
+	if !ok || !q.rows[row].seen[at].kept {
+		return o, false
+	}
+	return q.observation(row, at), true
+}
+
+// row is what was seen of a node, by entity; nil when nothing is quiet of it.
+func (q *Quiet) row(n *Node) []glimpse {
+	if q == nil {
+		return nil
+	}
+	if row, ok := q.byID[n.ID]; ok {
+		return q.rows[row].seen
+	}
+	return nil
+}
+
+// All goes through the observations, by node, then entity.
+func (q *Quiet) All() iter.Seq[streamkeeper.Observation] {
+	return func(yield func(streamkeeper.Observation) bool) {
+		if q == nil {
+			return
+		}
+		for row := range q.rows {
+			for at := range q.rows[row].seen {
+				if q.rows[row].seen[at].kept && !yield(q.observation(row, at)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (q *Quiet) observation(row, at int) streamkeeper.Observation {
+	n, g := q.rows[row].node, q.rows[row].seen[at]
+	o := streamkeeper.Observation{Node: n.ID, Entity: q.kinds[n.Entity][at], State: g.state, Strength: float64(g.strength), Why: q.whys[g.why]}
+	if g.state == streamkeeper.Unknown {
+		o.Needs = n.Needs
+	}
+	return o
+}
+
+// Drop leaves out entities.
+func (q *Quiet) Drop(out func(streamkeeper.Entity) bool) {
+	if q == nil {
+		return
+	}
+	for kind, entities := range q.kinds {
+		for at, entity := range entities {
+			if out(entity) {
+				q.forget(kind, at)
+			}
+		}
+	}
+}
+
+func (q *Quiet) forget(kind streamkeeper.EntityKind, at int) {
+	for _, row := range q.rows {
+		if row.node.Entity == kind {
+			row.seen[at].kept = false
+		}
+	}
+}
+
+// calm says whether a node that counts as a symptom is known to be absent on an entity.
+func (q *Quiet) calm(entity streamkeeper.Entity) bool {
+	if q == nil {
+		return false
+	}
+	at, ok := slices.BinarySearchFunc(q.kinds[entity.Kind], entity, streamkeeper.CompareEntities)
+	return ok && slices.ContainsFunc(q.rows, func(row quietRow) bool {
+		return row.node.Entity == entity.Kind && !row.node.Cost && row.seen[at].kept && row.seen[at].state == streamkeeper.Absent
+	})
+}
+
+// glances judges nodes of groups and topics on all of them, without what is written about it, and keeps what is quiet.
+func (e *evaluation) glances(nodes []*Node) *Quiet {
+	q := &Quiet{kinds: map[streamkeeper.EntityKind][]streamkeeper.Entity{}, byID: map[string]int{}, whys: []string{""}}
+	whys := map[string]int32{"": 0}
+	present := map[streamkeeper.Entity]bool{}
+	for _, n := range nodes {
+		if n.Entity != streamkeeper.KindGroup && n.Entity != streamkeeper.KindTopic {
+			continue
+		}
+		entities := e.entities(n)
+		row := quietRow{n, make([]glimpse, len(entities))}
+		for at, entity := range entities {
+			v := e.judge(n, e.reuse(n, entity))
+			why, known := whys[v.why]
+			if !known {
+				why = int32(len(q.whys))
+				whys[v.why], q.whys = why, append(q.whys, v.why)
+			}
+			row.seen[at] = glimpse{float32(v.strength), why, v.state, true}
+			if v.state == streamkeeper.Present {
+				present[entity] = true
+			}
+		}
+		q.kinds[n.Entity], q.byID[n.ID], q.rows = entities, len(q.rows), append(q.rows, row)
+	}
+	loud := e.beside(present)
+	q.Drop(func(entity streamkeeper.Entity) bool { return loud[entity] })
+	return q
+}
+
+// beside is a set of groups and topics with their neighbours.
+func (e *evaluation) beside(set map[streamkeeper.Entity]bool) map[streamkeeper.Entity]bool {
+	out := make(map[streamkeeper.Entity]bool, 2*len(set))
+	for entity := range set {
+		for _, kind := range []streamkeeper.EntityKind{streamkeeper.KindGroup, streamkeeper.KindTopic} {
+			for _, other := range e.bound(entity, kind) {
+				out[other] = true
+			}
+		}
+	}
+	return out
+}
+
+// reuse is a frame that lasts until the next one is asked for.
+func (e *evaluation) reuse(n *Node, entity streamkeeper.Entity) *frame {
+	f := &e.spare
+	*f = frame{
+		phase: e.phase, entity: entity, asked: n.Window, window: effective(n.Window, e.phase.scope.Interval),
+		notes: f.notes[:0], absent: f.absent[:0], matched: f.matched[:0],
+	}
+	return f
+}
