@@ -72,7 +72,7 @@ func (c *Catalog) symptoms(s Scope, in Inputs, many int) ([]streamkeeper.Observa
 	if total > many {
 		quiet = e.glances(c.phaseOne)
 	}
-	var out []streamkeeper.Observation
+	out := make([]streamkeeper.Observation, 0, total-quiet.size())
 	for _, n := range c.phaseOne {
 		seen := quiet.row(n)
 		for at, entity := range e.entities(n) {

@@ -46,6 +46,21 @@ func (q *Quiet) At(on NodeOn) (o streamkeeper.Observation, ok bool) {
 	return q.observation(row, at), true
 }
 
+// size counts the observations.
+func (q *Quiet) size() (n int) {
+	if q == nil {
+		return 0
+	}
+	for _, row := range q.rows {
+		for _, g := range row.seen {
+			if g.kept {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // row is what was seen of a node, by entity; nil when nothing is quiet of it.
 func (q *Quiet) row(n *Node) []glimpse {
 	if q == nil {

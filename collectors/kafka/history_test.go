@@ -64,8 +64,8 @@ func TestHistoryIsBoundedAndPrecise(t *testing.T) {
 	const rounds = 10_000
 	for i := range rounds {
 		h.add(at(float64(i)*5), int64(i)*50)
-		if len(h.ms) > maxHistory {
-			t.Fatalf("%d points", len(h.ms))
+		if len(h.points) > maxHistory {
+			t.Fatalf("%d points", len(h.points))
 		}
 	}
 	now := at(float64(rounds-1) * 5)

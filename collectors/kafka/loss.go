@@ -26,9 +26,9 @@ const (
 
 // deletion is what was seen of how long a partition's records live.
 type deletion struct {
-	moves int     // of the start of the log
+	moves int32 // of the start of the log
+	looks int32
 	ages  float64 // Σ of the age of the oldest record in seconds, over the looks since it first moved
-	looks int
 }
 
 // watchStart looks at the oldest record. Its age goes up and down as whole segments are deleted, at the broker's next

@@ -113,7 +113,7 @@ func (m meter) work() work {
 		switch {
 		case m.t.stalled(g, p, m.at):
 			w.stalled++
-		case !p.moved.IsZero() && m.at.Sub(p.moved) <= g.gaps.stallAfter(m.t.every):
+		case !p.moved.IsZero() && p.moved.before(m.at) <= g.gaps.stallAfter(m.t.every):
 			w.going++
 		}
 		if m.t.busy(p, m.at) {

@@ -34,7 +34,7 @@ func (m meter) counted() {
 // another one besides the one that stands still alone. As many as one member has, which stopped together while all
 // others go on, are one member's. Of anything else the shape is not known.
 func (m meter) countedFreezes(parts int) {
-	first, last, frozen, going := time.Time{}, time.Time{}, 0, 0
+	first, last, frozen, going := moment(0), moment(0), 0, 0
 	stuck, lag := share{}, int64(0)
 	for _, p := range m.g.parts.all() {
 		n := p.lag(p.part.start)
@@ -45,16 +45,16 @@ func (m meter) countedFreezes(parts int) {
 		case p.frozenFor(m.at) >= frozenLong:
 			frozen++
 			stuck.lag, stuck.lags = stuck.lag+n, append(stuck.lags, n)
-			if first.IsZero() || p.frozen.Before(first) {
+			if first.IsZero() || p.frozen < first {
 				first = p.frozen
 			}
-			last = later(last, p.frozen)
-		case !p.moved.IsZero() && m.at.Sub(p.moved) < movingWindow(m.t.every):
+			last = max(last, p.frozen)
+		case !p.moved.IsZero() && p.moved.before(m.at) < movingWindow(m.t.every):
 			going++
 		}
 	}
 	least, most := parts/m.g.size, (parts+m.g.size-1)/m.g.size
-	apart := last.Sub(first) > max(3*m.t.every, m.g.usuallyBy(m.t.every))
+	apart := last.after(first) > max(3*m.t.every, m.g.usuallyBy(m.t.every))
 	switch {
 	case frozen == 0:
 		m.add("frozen_alone", 0)
@@ -147,7 +147,7 @@ func (m meter) shares() (shares map[string]*share, lag int64) {
 					s.pinned++
 				}
 			}
-			if !p.moved.IsZero() && m.at.Sub(p.moved) < movingWindow(m.t.every) {
+			if !p.moved.IsZero() && p.moved.before(m.at) < movingWindow(m.t.every) {
 				s.moving++
 			}
 		}

@@ -10,11 +10,14 @@ import (
 // committed was read before head, so it is never ahead by accident.
 type progress struct {
 	committed int64
-	head      int64     // of the same round
-	moved     time.Time // when committed was last seen to move; zero when it never was
-	frozen    time.Time // since when committed has stood still below the head; zero when caught up
+	head      int64  // of the same round
+	moved     moment // when committed was last seen to move; zero when it never was
+	frozen    moment // since when committed has stood still below the head; zero when caught up
 	lags      []lagPoint
 	fresh     bool // updated in this round
+	unread    bool // in the round before, the log began after what was committed: records were deleted unread
+	assumed   bool // nothing was ever committed: it begins where the log ended when that began to count
+	shown     bool // it has series of its own
 }
 
 // step is what one round changed.
@@ -30,7 +33,7 @@ type step struct {
 func newProgress(at time.Time, committed, head int64) progress {
 	p := progress{committed: committed, head: head, fresh: true}
 	if committed < head {
-		p.frozen = at
+		p.frozen = momentOf(at)
 	}
 	return p
 }
@@ -42,12 +45,12 @@ func (p *progress) advance(at, last time.Time, committed, head int64) step {
 	case committed == p.committed:
 		switch {
 		case committed >= head:
-			p.frozen = time.Time{}
+			p.frozen = 0
 		case p.frozen.IsZero():
-			p.frozen = at
+			p.frozen = momentOf(at)
 		}
 	default:
-		since := p.frozen
+		since := p.frozen.time()
 		if since.IsZero() {
 			since = last
 		}
@@ -58,9 +61,9 @@ func (p *progress) advance(at, last time.Time, committed, head int64) step {
 		} else {
 			s.forward = committed - p.committed
 		}
-		p.moved, p.frozen = at, time.Time{}
+		p.moved, p.frozen = momentOf(at), 0
 		if committed < head {
-			p.frozen = at
+			p.frozen = momentOf(at)
 		}
 	}
 	p.committed, p.head, p.fresh = committed, head, true
@@ -75,7 +78,7 @@ func (p *progress) frozenFor(at time.Time) time.Duration {
 	if p.frozen.IsZero() {
 		return 0
 	}
-	return at.Sub(p.frozen)
+	return p.frozen.before(at)
 }
 
 // gapRing holds a group's newest waits for a commit.

@@ -155,11 +155,12 @@ func (l look) take(f found) {
 		return // and on from there in the next round
 	}
 	// What is left out is too large to be a marker.
-	if l.part.records = append(l.part.records, f.next); len(l.part.records) > maxRecords {
-		l.part.records = l.part.records[1:]
+	k := l.part.learnt()
+	if k.records = append(k.records, f.next); len(k.records) > maxRecords {
+		k.records = k.records[1:]
 	}
 	if f.at > 0 && !l.part.compacted {
-		l.part.stamps.add(mark{f.next, f.at, f.at + 1})
+		k.stamps.add(mark{f.next, f.at, f.at + 1})
 	}
 }
 
@@ -189,7 +190,7 @@ func (l look) worth(now time.Time) bool {
 	case l.topic.rightsKnown(now) && !l.topic.readable:
 		return false
 	case l.topic.transacted:
-		return !slices.Contains(p.records, l.offset)
+		return !slices.Contains(p.known().records, l.offset)
 	case !l.topic.looked.IsZero() && now.Sub(l.topic.looked) < lookAgain:
 		return false
 	}

@@ -58,7 +58,7 @@ func (c *Collector) readSent(ctx context.Context, now time.Time) {
 			if _, asked := ask[p.where]; !asked || answered[p.where] {
 				return false
 			}
-			p.part.unanswered = now // in the next round, perhaps
+			p.part.learnt().unanswered = momentOf(now) // in the next round, perhaps
 			return true
 		})
 	}
@@ -77,7 +77,7 @@ func nextTimes(todo []*pending, now time.Time, requests, lookups int) (ask map[p
 		}
 		if at, ok := p.ask(now); ok {
 			ask[p.where], asked[p.part.leader] = at, true
-			p.part.asked = now
+			p.part.learnt().asked = momentOf(now)
 		}
 	}
 	return ask, len(asked)
@@ -107,9 +107,9 @@ func (t *tracker) leaders(of []*pending) *snapshot {
 func (p *partTrack) learn(asked int64, l listed) {
 	switch {
 	case l.offset >= 0 && l.timestamp >= asked:
-		p.stamps.add(mark{l.offset, l.timestamp, asked})
+		p.learnt().stamps.add(mark{l.offset, l.timestamp, asked})
 	case l.offset < 0:
-		p.stamps.add(mark{p.head, unset, asked}) // as it was when the round read it, and earlier records have earlier stamps
+		p.learnt().stamps.add(mark{p.head, unset, asked}) // as it was when the round read it, and earlier records have earlier stamps
 	}
 }
 
@@ -133,13 +133,13 @@ func (p *pending) ask(now time.Time) (at int64, ok bool) {
 func (p *pending) judge(now time.Time) {
 	seen := p.part.heads.bracket(p.offset)
 	if p.part.window(p.offset, now.UnixMilli(), seen).strange(now.UnixMilli(), seen) {
-		p.part.distrusted = now
+		p.part.learnt().distrusted = momentOf(now)
 	}
 }
 
 // pending lists the records to be asked about, the most needed first, and forgets what nobody needs any more.
 func (t *tracker) pending(now time.Time) []*pending {
-	t.forgetRead()
+	t.forgetRead(now)
 	var unknown, vague []*pending
 	for _, g := range t.groups {
 		for where, p := range g.parts.all() {
@@ -147,11 +147,11 @@ func (t *tracker) pending(now time.Time) []*pending {
 			if !p.fresh || offset >= p.head || p.part.caughtUp(offset, now) {
 				continue
 			}
-			if !p.part.distrusted.IsZero() && now.Sub(p.part.distrusted) < distrustFor {
+			if p.part.known().distrusts(now) {
 				continue
 			}
-			if len(p.part.stamps.marks) == 0 && p.part.newest.offset >= offset && p.part.newest.at <= now.UnixMilli() {
-				p.part.stamps.add(p.part.newest)
+			if len(p.part.known().stamps.marks) == 0 && p.part.newest.offset >= offset && p.part.newest.at <= now.UnixMilli() {
+				p.part.learnt().stamps.add(p.part.newest)
 			}
 			sent, slack, known := p.part.sent(offset, now.UnixMilli())
 			wanted := &pending{where: where, part: p.part, offset: offset}
@@ -166,7 +166,7 @@ func (t *tracker) pending(now time.Time) []*pending {
 		}
 	}
 	order := func(a, b *pending) int {
-		return cmp.Or(cmp.Compare(b.need, a.need), a.part.asked.Compare(b.part.asked), comparePartitions(a.where, b.where), cmp.Compare(a.offset, b.offset))
+		return cmp.Or(cmp.Compare(b.need, a.need), cmp.Compare(a.part.known().asked, b.part.known().asked), comparePartitions(a.where, b.where), cmp.Compare(a.offset, b.offset))
 	}
 	slices.SortFunc(unknown, order)
 	slices.SortFunc(vague, order)
@@ -174,28 +174,38 @@ func (t *tracker) pending(now time.Time) []*pending {
 }
 
 // forgetRead drops what is known of records that all groups have read.
-func (t *tracker) forgetRead() {
+func (t *tracker) forgetRead(now time.Time) {
 	all := func(do func(*partTrack)) {
 		for _, topic := range t.topics {
 			for _, p := range topic.parts {
-				do(p)
+				if p.unread != nil {
+					do(p)
+				}
 			}
 		}
 	}
-	all(func(p *partTrack) { p.low = math.MaxInt64 })
+	all(func(p *partTrack) { p.unread.low = math.MaxInt64 })
 	for _, g := range t.groups {
 		for _, p := range g.parts.all() {
-			if p.progress.committed < p.part.head {
-				p.part.low = min(p.part.low, max(p.progress.committed, p.part.start))
+			if k := p.part.unread; k != nil && p.progress.committed < p.part.head {
+				k.low = min(k.low, max(p.progress.committed, p.part.start))
 			}
 		}
 	}
 	all(func(p *partTrack) {
-		if p.low == math.MaxInt64 {
-			p.stamps, p.blanks, p.records = stamps{}, nil, nil
-			return
+		switch k := p.unread; {
+		case k.low < math.MaxInt64:
+			k.stamps.forget(p.start, k.low)
+			k.blanks = slices.DeleteFunc(k.blanks, func(b blank) bool { return b.to <= k.low })
+		case k.distrusts(now):
+			*k = unread{distrusted: k.distrusted}
+		default:
+			p.unread = nil
 		}
-		p.stamps.forget(p.start, p.low)
-		p.blanks = slices.DeleteFunc(p.blanks, func(b blank) bool { return b.to <= p.low })
 	})
+}
+
+// distrusts reports whether stamps were found lately that cannot be believed.
+func (k unread) distrusts(now time.Time) bool {
+	return !k.distrusted.IsZero() && k.distrusted.before(now) < distrustFor
 }

@@ -51,7 +51,7 @@ func (t *tracker) heldParts(s *snapshot) []partition {
 		for i, now := range s.topics[name].parts {
 			where := partition{name, int32(i)}
 			p := t.part(where)
-			if p == nil || p.lsoFrozen.IsZero() || now.lso != p.lso || s.at.Sub(p.lsoFrozen) < heldAfter {
+			if p == nil || p.lsoFrozen.IsZero() || now.lso != p.lso || p.lsoFrozen.before(s.at) < heldAfter {
 				continue
 			}
 			if out = append(out, where); len(out) == maxHeldParts {

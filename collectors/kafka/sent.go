@@ -23,7 +23,7 @@ type blank struct{ from, to int64 }
 
 // pass is the first offset from the given one on that may be a record to read.
 func (p *partTrack) pass(offset int64) int64 {
-	for _, b := range p.blanks {
+	for _, b := range p.known().blanks {
 		if b.from <= offset && offset < b.to {
 			offset = b.to
 		}
@@ -33,12 +33,12 @@ func (p *partTrack) pass(offset int64) int64 {
 
 // addBlank keeps a range in order; the first goes where there are too many.
 func (p *partTrack) addBlank(b blank) {
-	i := 0
-	for i < len(p.blanks) && p.blanks[i].from <= b.from {
+	k, i := p.learnt(), 0
+	for i < len(k.blanks) && k.blanks[i].from <= b.from {
 		i++
 	}
-	if p.blanks = slices.Insert(p.blanks, i, b); len(p.blanks) > maxBlanks {
-		p.blanks = slices.Delete(p.blanks, 0, 1)
+	if k.blanks = slices.Insert(k.blanks, i, b); len(k.blanks) > maxBlanks {
+		k.blanks = slices.Delete(k.blanks, 0, 1)
 	}
 }
 
@@ -50,7 +50,8 @@ func (p *partTrack) missing(now int64, seen window) bool {
 
 // window is what stamps tell of the first record at or after offset.
 func (p *partTrack) window(offset, now int64, seen window) window {
-	return p.stamps.window(offset, p.missing(now, seen))
+	known := p.known()
+	return known.stamps.window(offset, p.missing(now, seen))
 }
 
 // told is when the record at offset was sent by stamps; ok is false while they do not tell it well enough, and where they
@@ -92,7 +93,7 @@ func (w window) strange(now int64, seen window) bool {
 func (p *partTrack) sent(offset, now int64) (at, slack int64, ok bool) {
 	seen := p.heads.bracket(offset)
 	w, stamped := p.told(offset, now, seen)
-	unanswered := p.unanswered.UnixMilli() == now
+	unanswered := int64(p.known().unanswered) == now
 	switch watched := seen.from != unset; {
 	case w.holes && (!stamped || unanswered): // compaction goes on: what was there may be gone
 		return 0, 0, false
@@ -118,7 +119,7 @@ func (p *partTrack) roughly(offset int64, now time.Time) (time.Time, bool) {
 // caughtUp reports whether what is left from offset on cannot be read yet: it belongs to a transaction that is open, and was
 // not open for long. One that stays open makes its readers late.
 func (p *partTrack) caughtUp(offset int64, at time.Time) bool {
-	return p.stable && offset == p.lso && p.lso < p.head && at.Sub(p.open) < heldAfter
+	return p.stable && offset == p.lso && p.lso < p.head && p.open.before(at) < heldAfter
 }
 
 // next is the first offset that the group has yet to read.

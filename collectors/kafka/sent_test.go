@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 )
 
 // stamped is a record of a log that is played: sent at a second, stamped so much later.
@@ -60,7 +59,7 @@ func (l *played) first(stamp int64) listed {
 
 // lag asks as a round does and tells the age of what a group goes on with.
 func (l *played) lag(committed int64, now float64) (float64, bool) {
-	p := &pending{part: l.part, offset: committed, check: l.part.compacted && len(l.part.stamps.marks) > 0}
+	p := &pending{part: l.part, offset: committed, check: l.part.compacted && len(l.part.known().stamps.marks) > 0}
 	for range maxSentSteps {
 		ms, ok := p.ask(at(now))
 		if !ok {
@@ -124,7 +123,7 @@ func TestLagSecondsAreTrue(t *testing.T) {
 					l := playLog(records, min(watched*now, now-2*every), max(every, now/5000), now)
 					lookups := 0
 					for range 50 {
-						l.part.stamps, l.lookups = stamps{}, 0
+						l.part.unread, l.lookups = nil, 0
 						l.check(t, name, random.Int64N(2000), now)
 						lookups += l.lookups
 					}
@@ -150,13 +149,13 @@ func TestLagSecondsOverHoles(t *testing.T) {
 	l := playLog(records, 900, 15, now)
 	l.part.compacted = true
 	for range 100 {
-		l.part.stamps = stamps{}
+		l.part.unread = nil
 		committed := random.Int64N(20_000)
 		l.check(t, "compacted", committed, now)
 	}
 	l.check(t, "within the large hole", 10_000, now)
 	l.check(t, "before all that is left", 5, now)
-	if !l.part.distrusted.IsZero() {
+	if !l.part.known().distrusted.IsZero() {
 		t.Error("its stamps are not believed any more")
 	}
 }
@@ -186,7 +185,7 @@ func TestLagSecondsWhileCompactionGoesOn(t *testing.T) {
 		}
 		l.records = keep
 	}
-	if !l.part.distrusted.IsZero() {
+	if !l.part.known().distrusted.IsZero() {
 		t.Error("its stamps are not believed any more")
 	}
 }
@@ -239,7 +238,7 @@ func TestARecordFromTheFuture(t *testing.T) {
 	}
 	l := playLog(records, 60, 5, 120)
 	for _, committed := range []int64{650, 700, 900, 1199} {
-		l.part.distrusted = time.Time{}
+		l.part.learnt().distrusted = 0
 		l.check(t, "around it", committed, 120)
 	}
 }
@@ -251,7 +250,7 @@ func TestLagSecondsWhileNobodyAnswers(t *testing.T) {
 	if _, ok := g.lagSeconds(at(45)); !ok {
 		t.Error("what was not asked for is interpolated")
 	}
-	l.part.unanswered = at(45)
+	l.part.learnt().unanswered = momentOf(at(45))
 	if got, ok := g.lagSeconds(at(45)); ok {
 		t.Errorf("%v s, of a record that came some time within 15 s", got)
 	}

@@ -45,23 +45,22 @@ type groupPart struct {
 	progress
 	part       *partTrack
 	member     *memberTrack // to whom the last description gave it
-	owner      string       // who had it last
-	ownerName  string
-	oldOwner   string // the one before, while the stall that it had is not over
-	oldName    string
-	ownerSince time.Time
+	owner      *owner       // who had it last
+	oldOwner   *owner       // the one before, while the stall that it had is not over
+	ownerSince moment
 	stall      *stall
-	pace       *pace  // of a late group; nil while it is not
-	unread     bool   // in the round before, the log began after what was committed: records were deleted unread
-	assumed    bool   // nothing was ever committed: progress begins where the log ended when that began to count
-	shown      bool   // it has series of its own
-	heldTold   string // what was last told of the transaction that holds it up
+	pace       *pace   // of a late group; nil while it is not
+	heldTold   *string // what was last told of the transaction that holds it up
 }
+
+// owner is who has partitions: what tells members apart, and what people know them by.
+type owner struct{ id, name string }
 
 // memberTrack is one member.
 type memberTrack struct {
 	state      memberState
 	key        string
+	owner      *owner
 	frozenSeen int // rounds in a row in which all its partitions with moving heads stood still
 }
 
@@ -172,7 +171,7 @@ func (t *tracker) firstCommit(g *groupTrack, where partition, gp *groupPart, r *
 	if gp.frozen.IsZero() {
 		return
 	}
-	since := gp.frozen
+	since := gp.frozen.time()
 	if owned := g.uncommitted[where]; !owned.IsZero() && since.Sub(owned) <= uncommittedFor+2*t.every {
 		since = owned
 	}
@@ -200,7 +199,7 @@ func (t *tracker) assume(g *groupTrack, state *groupState, r *round) {
 				continue
 			}
 			since := g.uncommitted[where]
-			if part := t.part(where); since.IsZero() || part == nil || !part.headMoved.After(since) {
+			if part := t.part(where); since.IsZero() || part == nil || !part.headMoved.time().After(since) {
 				since = r.at // no record came yet: there was nothing to commit
 			}
 			if owned == nil {
@@ -334,7 +333,7 @@ func (g *groupTrack) settleBehind(at time.Time) {
 // it stopped, else a producer that pauses (and the marker of its last transaction) would look like a stall.
 func (t *tracker) stalled(g *groupTrack, p *groupPart, at time.Time) bool {
 	after := g.gaps.stallAfter(t.every)
-	return p.frozenFor(at) >= after && t.headMoves(at, p.part) && p.part.headMoved.Sub(p.frozen) >= after/2
+	return p.frozenFor(at) >= after && t.headMoves(at, p.part) && p.part.headMoved.after(p.frozen) >= after/2
 }
 
 // produceRate is what a partition lately received before this round, records a second.

@@ -39,18 +39,22 @@ func (t *tracker) absorbOwners(g *groupTrack, r *round) {
 		if shared[who] > 1 { // several members go by one name: only their ids tell them apart
 			who = m.state.id
 		}
-		if gp.owner != "" && gp.owner != who && gp.frozenFor(r.at) > 0 {
-			gp.oldOwner, gp.oldName = gp.owner, gp.ownerName
+		if m.owner == nil || m.owner.id != who {
+			m.owner = &owner{who, m.key}
+		}
+		changed := gp.owner == nil || gp.owner.id != who
+		if gp.owner != nil && changed && gp.frozenFor(r.at) > 0 {
+			gp.oldOwner = gp.owner
 			if gp.stall != nil {
 				g.ownerChanged = r.at
 				gp.stall.followed = false
 				gp.stall.owners++
 			}
 		}
-		if gp.owner != who {
-			gp.ownerSince = r.at
+		if changed {
+			gp.ownerSince = momentOf(r.at)
 		}
-		gp.owner, gp.ownerName = who, m.key
+		gp.owner = m.owner
 	}
 }
 
@@ -61,17 +65,17 @@ func (t *tracker) followStalls(g *groupTrack, r *round) {
 		switch {
 		case !gp.fresh || gp.stall == nil && !t.stalled(g, gp, r.at):
 		case gp.stall == nil:
-			gp.stall = &stall{offset: gp.progress.committed, began: gp.frozen}
+			gp.stall = &stall{offset: gp.progress.committed, began: gp.frozen.time()}
 			t.tellStall(g, where, gp, "stall_began", r, "%s stands still on %s-%d at %d", nil)
 		case gp.progress.committed != gp.stall.offset || gp.frozen.IsZero():
-			if gp.oldOwner != "" && r.at.Sub(gp.ownerSince) <= clearWithin+t.every {
+			if gp.oldOwner != nil && gp.ownerSince.before(r.at) <= clearWithin+t.every {
 				t.tellStall(g, where, gp, "stall_cleared_by_new_owner", r, "a new owner of %[2]s-%[3]d lets %[1]s go on from %[4]d",
-					map[string]any{"old_owner": gp.oldName, "new_owner": gp.ownerName})
+					map[string]any{"old_owner": gp.oldOwner.name, "new_owner": gp.owner.name})
 			}
 			t.tellStall(g, where, gp, "stall_cleared", r, "%s goes on on %s-%d after %d", nil)
-			gp.stall, gp.oldOwner = nil, ""
-		case gp.oldOwner == "" || gp.stall.followed:
-		case r.at.Sub(gp.ownerSince) >= followAfter:
+			gp.stall, gp.oldOwner = nil, nil
+		case gp.oldOwner == nil || gp.stall.followed:
+		case gp.ownerSince.before(r.at) >= followAfter:
 			t.followed(g, where, gp, r)
 		case gp.stall.owners >= followOwners:
 			t.outlived(g, where, gp, r)
@@ -82,14 +86,14 @@ func (t *tracker) followStalls(g *groupTrack, r *round) {
 // followed tells of a stall that went with the partition to its new owner, provided the old owner is not
 // stuck itself.
 func (t *tracker) followed(g *groupTrack, where partition, gp *groupPart, r *round) {
-	attrs := map[string]any{"old_owner": gp.oldName, "new_owner": gp.ownerName}
+	attrs := map[string]any{"old_owner": gp.oldOwner.name, "new_owner": gp.owner.name}
 	owned, going := 0, 0
 	for _, other := range g.parts.all() {
-		if other.owner != gp.oldOwner || other == gp || !t.headMoves(r.at, other.part) {
+		if other.owner == nil || other.owner.id != gp.oldOwner.id || other == gp || !t.headMoves(r.at, other.part) {
 			continue
 		}
 		owned++
-		if !other.moved.IsZero() && r.at.Sub(other.moved) <= g.gaps.stallAfter(t.every) {
+		if !other.moved.IsZero() && other.moved.before(r.at) <= g.gaps.stallAfter(t.every) {
 			going++
 		}
 	}
@@ -107,10 +111,10 @@ func (t *tracker) followed(g *groupTrack, where partition, gp *groupPart, r *rou
 // provided something else of the group went on since it began: then it is neither the owners nor the group.
 func (t *tracker) outlived(g *groupTrack, where partition, gp *groupPart, r *round) {
 	for _, other := range g.parts.all() {
-		if other != gp && other.moved.After(gp.stall.began) {
+		if other != gp && other.moved.time().After(gp.stall.began) {
 			gp.stall.followed, gp.stall.owners = true, 0
 			t.tellStall(g, where, gp, "stall_followed_partition", r, "%s stands still on %s-%d at %d whoever owns it",
-				map[string]any{"old_owner": gp.oldName, "new_owner": gp.ownerName})
+				map[string]any{"old_owner": gp.oldOwner.name, "new_owner": gp.owner.name})
 			return
 		}
 	}
@@ -121,8 +125,8 @@ func (t *tracker) tellStall(g *groupTrack, where partition, gp *groupPart, kind 
 		"group": g.name, "topic": where.topic, "partition": float64(where.index),
 		"offset": float64(gp.stall.offset), "seconds": r.at.Sub(gp.stall.began).Seconds(),
 	}
-	if gp.ownerName != "" {
-		attrs["owner"] = gp.ownerName
+	if gp.owner != nil && gp.owner.name != "" {
+		attrs["owner"] = gp.owner.name
 	}
 	maps.Copy(attrs, more)
 	t.tell(r, r.at, kind, t.entity(streamkeeper.KindGroup, g.name), fmt.Sprintf(text, g.name, where.topic, where.index, gp.stall.offset), attrs)

@@ -38,24 +38,45 @@ type partTrack struct {
 	stable           bool // this round read the stable offset
 	compacted        bool // offsets may be missing
 	start, lso, head int64
-	bytes            int64     // that its leader holds of it; unset while not known
-	headMoved        time.Time // when the head was last seen to move
-	lsoFrozen        time.Time // since when the stable offset stands still below a moving head
-	holder           *openTxn  // whose transaction that is; nil while not known
-	previous         int64     // the head of the round before
-	open             time.Time // since when the stable offset is below the head, and the same
+	bytes            int64    // that its leader holds of it; unset while not known
+	headMoved        moment   // when the head was last seen to move
+	lsoFrozen        moment   // since when the stable offset stands still below a moving head
+	holder           *openTxn // whose transaction that is; nil while not known
+	previous         int64    // the head of the round before
+	open             moment   // since when the stable offset is below the head, and the same
 
-	heads      history
-	deletion   deletion
+	heads    history
+	deletion deletion
+	newest   mark          // the record with the latest stamp; its offset is unset while not known
+	closes   time.Duration // of records of that age and more; younger ones are in the segment that is written to
+	unread   *unread       // nil where all groups have read all
+}
+
+// unread is what is known of records of a partition that some group has yet to read.
+type unread struct {
 	stamps     stamps
-	newest     mark          // the record with the latest stamp; its offset is unset while not known
-	closes     time.Duration // of records of that age and more; younger ones are in the segment that is written to
-	blanks     []blank       // in order
-	records    []int64       // offsets that are known to hold records, the newest last
-	distrusted time.Time     // when its stamps were last found to be other times than those of sending
-	asked      time.Time     // when stamps were last asked for
-	unanswered time.Time     // and when that failed
-	low        int64         // the first offset that some group has yet to read
+	blanks     []blank // in order
+	records    []int64 // offsets that are known to hold records, the newest last
+	distrusted moment  // when its stamps were last found to be other times than those of sending
+	asked      moment  // when stamps were last asked for
+	unanswered moment  // and when that failed
+	low        int64   // the first offset that some group has yet to read
+}
+
+// known is what is known of records that are yet to be read, for reading.
+func (p *partTrack) known() unread {
+	if p.unread == nil {
+		return unread{}
+	}
+	return *p.unread
+}
+
+// learnt is the same for writing.
+func (p *partTrack) learnt() *unread {
+	if p.unread == nil {
+		p.unread = &unread{}
+	}
+	return p.unread
 }
 
 func newPartTrack() *partTrack {
@@ -148,29 +169,29 @@ func (p *partTrack) absorb(at time.Time, now partState) {
 		return
 	}
 	if now.head < p.head { // recreated, or an unclean election
-		p.headMoved, p.start = at, now.start
+		p.headMoved, p.start = momentOf(at), now.start
 		before, p.deletion = unset, deletion{}
-		p.stamps, p.blanks, p.records, p.newest = stamps{}, nil, nil, mark{offset: unset}
+		p.unread, p.newest = nil, mark{offset: unset}
 	}
 	if n := now.newest; n.offset >= 0 && n.timestamp > 0 {
 		p.newest = mark{n.offset, n.timestamp, n.timestamp + 1}
 	}
 	p.previous = p.head
 	if p.head != unset && now.head != p.head {
-		p.headMoved = at
+		p.headMoved = momentOf(at)
 	}
 	if p.stable = now.lso != unset; p.stable {
 		switch {
 		case now.lso >= now.head:
-			p.open = time.Time{}
+			p.open = 0
 		case now.lso != p.lso || p.open.IsZero():
-			p.open = at
+			p.open = momentOf(at)
 		}
 		switch {
 		case now.lso >= now.head || now.lso != p.lso:
-			p.lsoFrozen = time.Time{}
+			p.lsoFrozen = 0
 		case p.lsoFrozen.IsZero() && p.previous != unset && now.head != p.previous:
-			p.lsoFrozen = at
+			p.lsoFrozen = momentOf(at)
 		}
 		p.lso = now.lso
 	}
@@ -218,7 +239,7 @@ func (t *tracker) part(p partition) *partTrack {
 
 // headMoves reports whether records arrived lately.
 func (t *tracker) headMoves(at time.Time, p *partTrack) bool {
-	return !p.headMoved.IsZero() && at.Sub(p.headMoved) <= movingWindow(t.every)
+	return !p.headMoved.IsZero() && p.headMoved.before(at) <= movingWindow(t.every)
 }
 
 func (t *tracker) measureTopics(r *round) {
@@ -246,7 +267,7 @@ func (t *tracker) measureTopics(r *round) {
 				fresh++
 			}
 			if !p.lsoFrozen.IsZero() {
-				stuck = max(stuck, r.at.Sub(p.lsoFrozen))
+				stuck = max(stuck, p.lsoFrozen.before(r.at))
 			}
 		}
 		if led {

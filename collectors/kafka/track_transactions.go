@@ -38,12 +38,12 @@ func (p *groupPart) heldFor(at time.Time) time.Duration {
 	if !p.fresh || p.assumed || q.lso == unset || q.lsoFrozen.IsZero() || c > q.lso || q.lso-c > heldSlack {
 		return 0
 	}
-	return min(p.frozenFor(at), at.Sub(q.lsoFrozen))
+	return min(p.frozenFor(at), q.lsoFrozen.before(at))
 }
 
 // openFor is how long the transaction at the stable offset is open, as far as it is known.
 func (p *partTrack) openFor(at time.Time) time.Duration {
-	since := p.lsoFrozen
+	since := p.lsoFrozen.time()
 	if x := p.holder; x != nil {
 		if known := x.began; !known.IsZero() && known.Before(since) {
 			since = known
@@ -121,16 +121,16 @@ func (t *tracker) followHolds(g *groupTrack, r *round) {
 	told := 0
 	for where, gp := range g.parts.all() {
 		if gp.part.lsoFrozen.IsZero() {
-			gp.heldTold = ""
+			gp.heldTold = nil
 		}
 		if gp.heldFor(r.at) < heldAfter || told == maxHeldEvery {
 			continue
 		}
 		text, attrs := gp.holdAttrs(g, where)
-		if text == gp.heldTold {
+		if gp.heldTold != nil && text == *gp.heldTold {
 			continue
 		}
-		gp.heldTold = text
+		gp.heldTold = &text
 		told++
 		t.tell(r, r.at, "transaction_holds", t.entity(streamkeeper.KindGroup, g.name), text, attrs)
 	}

@@ -43,8 +43,7 @@ type distribution struct {
 // enumerate weighs every hypothesis of a block given shared causes.
 func (p *program) enumerate(s *space, given []int32) *distribution {
 	q := p.background(s, given)
-	n := len(s.causes)
-	post := &distribution{hyps: make([]hypothesis, 0, 2+n+n*(n-1)/2)}
+	post := &distribution{hyps: p.hyps[:0]}
 	g := p.gains(s, q)
 	for _, i := range s.home {
 		if n := &p.nodes[i]; n.known {
@@ -60,7 +59,9 @@ func (p *program) enumerate(s *space, given []int32) *distribution {
 		add(hypothesis{other: true})
 	}
 	p.sets(s, given, add)
+	p.hyps = post.hyps
 	post.normalise()
+	post.hyps = slices.Clone(post.hyps) // few of them
 	return post
 }
 

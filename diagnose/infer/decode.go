@@ -21,6 +21,7 @@ type decoder struct {
 	*program
 	opt    Options
 	shared []joint                    // over sets of shared causes; given is empty
+	joints []joint                    // of the block that is judged
 	cache  []map[string]*distribution // per block, by the shared causes that matter to it
 }
 
@@ -101,10 +102,11 @@ func (d *decoder) block(b int, given []int32) *distribution {
 	return post
 }
 
-// within lists the full explanations of a block, most probable first.
+// within lists the full explanations of a block, most probable first. They last until it is called again.
 func (d *decoder) within(b int) []joint {
-	var out []joint
-	for _, s := range d.shared {
+	out := d.joints[:0]
+	for i := range d.shared {
+		s := &d.shared[i]
 		if s.p < negligible {
 			continue
 		}
@@ -117,6 +119,7 @@ func (d *decoder) within(b int) []joint {
 			out = append(out, joint{given: given, hypothesis: h, p: p})
 		}
 	}
+	d.joints = out
 	slices.SortStableFunc(out, func(a, b joint) int { return cmp.Compare(b.p, a.p) })
 	return out
 }

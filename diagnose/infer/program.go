@@ -24,6 +24,7 @@ type program struct {
 	epoch   int32
 	touched []int32
 	seen    []int32
+	hyps    []hypothesis
 }
 
 type node struct {
