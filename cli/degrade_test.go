@@ -109,7 +109,7 @@ func told(f *streamkeeper.Finding) string {
 }
 
 // More arrives than members can do, or they got slower: without history that is one answer, and after ten minutes two.
-func TestUndersizedAndSlowedPartWithHistory(t *testing.T) {
+func TestReplayed_UndersizedAndSlowedPart(t *testing.T) {
 	pair := []string{"consumer_undersized", "processing_slowed"}
 	end := time.Now().Add(-time.Hour).Truncate(shopScrape)
 	for cause, s := range map[string]shop{
@@ -132,7 +132,7 @@ func TestUndersizedAndSlowedPartWithHistory(t *testing.T) {
 }
 
 // Telemetry that is lost makes answers less sure, never wrong: neither what one broker's partitions told, nor what all did.
-func TestLostTelemetryNeverMisnames(t *testing.T) {
+func TestReplayed_LostTelemetryNeverMisnames(t *testing.T) {
 	end := time.Now().Add(-time.Hour).Truncate(shopScrape)
 	lost := func(who ...string) func(time.Time, string) bool {
 		return func(at time.Time, teller string) bool {

@@ -76,7 +76,7 @@ func diagnoseAs(t *testing.T, args ...string) (streamkeeper.Reports, int, string
 	return answer, code, log.String()
 }
 
-func TestDiagnose_Prometheus(t *testing.T) {
+func TestReplayed_Prometheus(t *testing.T) {
 	end := time.Now().Add(-time.Hour).Truncate(time.Second)
 	server := foreignPrometheus(t, end, "eu", "us")
 	at := end.Format(time.RFC3339)

@@ -20,7 +20,7 @@ var recorded = map[string]map[string][]string{
 
 // What is told of a recorded fault without some of what was seen is right, a set that holds it, or nothing: never another
 // name at .9.
-func TestRecordedFaultsDegrade(t *testing.T) {
+func TestReplayed_FaultsDegrade(t *testing.T) {
 	rulebook, err := loadCatalog(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -163,7 +163,7 @@ func TestRedact_RefusesWhatItCannotRead(t *testing.T) {
 }
 
 // The answer is the same one, about other names.
-func TestRedact_ReplaysToTheSameAnswer(t *testing.T) {
+func TestReplayed_RedactedAnswersTheSame(t *testing.T) {
 	rulebook, err := loadCatalog(nil)
 	if err != nil {
 		t.Fatal(err)
