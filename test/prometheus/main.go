@@ -27,15 +27,19 @@ import (
 
 type options struct {
 	binary, prometheus, only   string
+	victoria, vmagent          string
 	copies                     int
 	every, healthy, ill, later time.Duration
-	quick, show                bool
+	quick, show, onVictoria    bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "binary", ".bin/streamkeeper", "path of the program")
 	flag.StringVar(&o.prometheus, "prometheus", "prometheus", "path of Prometheus")
+	flag.BoolVar(&o.onVictoria, "victoria-metrics", false, "with a VictoriaMetrics and its vmagent in place of the Prometheus")
+	flag.StringVar(&o.victoria, "victoria", "victoria-metrics", "path of VictoriaMetrics")
+	flag.StringVar(&o.vmagent, "vmagent", "vmagent", "path of its vmagent")
 	flag.StringVar(&o.only, "run", "", "run only the faults whose name contains this")
 	flag.IntVar(&o.copies, "copies", 3, "groups with each fault, side by side")
 	flag.DurationVar(&o.every, "every", 5*time.Second, "how often Prometheus scrapes")
@@ -154,7 +158,11 @@ func openLab(ctx context.Context, o options) (*lab, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	if l.prometheus, err = startPrometheus(ctx, o.prometheus, o.every, targets, "http://"+pushed.HTTP+"/prometheus/api/v1/write"); err != nil {
+	start := startPrometheus
+	if o.onVictoria {
+		start = startVictoriaMetrics
+	}
+	if l.prometheus, err = start(ctx, o, targets, "http://"+pushed.HTTP+"/prometheus/api/v1/write"); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	pushed.Args = append(pushed.Args, "--set", "remote_write.forward_to="+l.prometheus.url+"/api/v1/write")

@@ -13,42 +13,67 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/test/server"
 )
 
-// prometheus is a real Prometheus in a process of its own.
+// prometheus is a real Prometheus, or what takes its place, in processes of its own.
 type prometheus struct {
-	url string
-	cmd *exec.Cmd
-	dir string
+	url  string
+	cmds []*exec.Cmd
+	dir  string
 }
 
 // startPrometheus scrapes targets, one job for each, and calls each job's cluster like the job. It writes all of it to an
 // address too, and takes what is written to it.
-func startPrometheus(ctx context.Context, binary string, every time.Duration, targets map[string]string, writesTo string) (*prometheus, error) {
+func startPrometheus(ctx context.Context, o options, targets map[string]string, writesTo string) (*prometheus, error) {
+	p, address, config, err := newPrometheus(o.every, targets, fmt.Sprintf("remote_write: [{url: %q, queue_config: {batch_send_deadline: 1s}}]\n", writesTo))
+	if err != nil {
+		return nil, err
+	}
+	return p, errors.Join(p.start(o.prometheus, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(p.dir, "data"),
+		"--web.listen-address="+address, "--web.enable-remote-write-receiver", "--log.level=error"), p.ready(ctx))
+}
+
+// startVictoriaMetrics does the same with a VictoriaMetrics, which vmagent scrapes for and which it writes on for.
+func startVictoriaMetrics(ctx context.Context, o options, targets map[string]string, writesTo string) (*prometheus, error) {
+	p, address, config, err := newPrometheus(o.every, targets, "")
+	if err != nil {
+		return nil, err
+	}
+	agent, err := server.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return p, errors.Join(
+		p.start(o.victoria, "-storageDataPath="+filepath.Join(p.dir, "data"), "-httpListenAddr="+address, "-loggerLevel=ERROR"),
+		p.start(o.vmagent, "-promscrape.config="+config, "-httpListenAddr="+agent, "-remoteWrite.tmpDataPath="+filepath.Join(p.dir, "agent"),
+			"-remoteWrite.url="+p.url+"/api/v1/write", "-remoteWrite.url="+writesTo, "-loggerLevel=ERROR"),
+		p.ready(ctx))
+}
+
+// newPrometheus chooses where it listens, and writes what it scrapes down.
+func newPrometheus(every time.Duration, targets map[string]string, more string) (p *prometheus, address, config string, err error) {
 	dir, err := os.MkdirTemp("", "streamkeeper-prometheus-")
 	if err != nil {
-		return nil, err
+		return nil, "", "", err
 	}
-	address, err := server.FreeAddress()
-	if err != nil {
-		return nil, err
+	if address, err = server.FreeAddress(); err != nil {
+		return nil, "", "", err
 	}
-	config := fmt.Sprintf("global: {scrape_interval: %s, scrape_timeout: %s}\nscrape_configs:\n", every, every)
+	text := fmt.Sprintf("global: {scrape_interval: %s, scrape_timeout: %s}\nscrape_configs:\n", every, every)
 	for job, target := range targets {
-		config += fmt.Sprintf("  - job_name: %s\n    static_configs: [{targets: [%q], labels: {kafka_cluster: %s}}]\n", job, target, job)
+		text += fmt.Sprintf("  - job_name: %s\n    static_configs: [{targets: [%q], labels: {kafka_cluster: %s}}]\n", job, target, job)
 	}
-	config += fmt.Sprintf("remote_write: [{url: %q, queue_config: {batch_send_deadline: 1s}}]\n", writesTo)
-	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		return nil, err
+	config = filepath.Join(dir, "prometheus.yml")
+	return &prometheus{url: "http://" + address, dir: dir}, address, config, os.WriteFile(config, []byte(text+more), 0o600)
+}
+
+func (p *prometheus) start(binary string, args ...string) error {
+	cmd := exec.Command(binary, args...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s (a Debian package): %w", binary, err)
 	}
-	p := &prometheus{url: "http://" + address, dir: dir}
-	p.cmd = exec.Command(binary, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
-		"--web.enable-remote-write-receiver", "--log.level=error")
-	p.cmd.Stderr = os.Stderr
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s (Debian: prometheus): %w", binary, err)
-	}
-	fmt.Printf("prometheus %s every %s: %s\n", binary, every, p.url)
-	return p, p.ready(ctx)
+	p.cmds = append(p.cmds, cmd)
+	fmt.Printf("%s for %s\n", binary, p.url)
+	return nil
 }
 
 func (p *prometheus) ready(ctx context.Context) error {
@@ -66,14 +91,16 @@ func (p *prometheus) ready(ctx context.Context) error {
 			}
 		}
 		if !pause(ctx, 100*time.Millisecond) {
-			return errors.New("prometheus did not become ready")
+			return errors.New(p.url + " did not become ready")
 		}
 	}
 }
 
-// Close ends the process and removes its data.
+// Close ends the processes and removes their data.
 func (p *prometheus) Close() error {
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
+	for _, cmd := range p.cmds {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
 	return os.RemoveAll(p.dir)
 }
