@@ -1,7 +1,6 @@
 package loki
 
 import (
-	"bytes"
 	"compress/flate"
 	"compress/gzip"
 	"errors"
@@ -12,17 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang/snappy"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
-const (
-	bodyTimeout = 30 * time.Second
-	retryAfter  = "1"
-	keptSpace   = 4 << 20 // of a buffer between two pushes
-)
-
-// space is the memory of one push.
-type space struct{ body, decoded []byte }
+const retryAfter = "1"
 
 // refusal is why a push, or a part of it, was not taken.
 type refusal int
@@ -64,43 +56,13 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "push with POST", http.StatusMethodNotAllowed)
 		return
 	}
-	s := r.space(req)
-	if s == nil {
+	place := r.bodies.Take(req.Context())
+	if place == nil {
 		r.answer(w, refuse(http.StatusTooManyRequests, refusedBusy, "%d pushes are being read, try again", r.limits.Pushes))
 		return
 	}
-	defer r.release(s)
-	// A sender that stalls holds one of few places. Recorders in tests know no deadlines.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	r.answer(w, r.push(w, req, s))
-}
-
-// space waits a little for a place.
-func (r *Receiver) space(req *http.Request) *space {
-	select {
-	case s := <-r.spaces:
-		return s
-	default:
-	}
-	timer := time.NewTimer(r.limits.PushWait)
-	defer timer.Stop()
-	select {
-	case s := <-r.spaces:
-		return s
-	case <-timer.C:
-	case <-req.Context().Done():
-	}
-	return nil
-}
-
-func (r *Receiver) release(s *space) {
-	if cap(s.body) > keptSpace {
-		s.body = nil
-	}
-	if cap(s.decoded) > keptSpace {
-		s.decoded = nil
-	}
-	r.spaces <- s
+	defer r.bodies.Return(place)
+	r.answer(w, r.push(w, req, place))
 }
 
 func (r *Receiver) answer(w http.ResponseWriter, err error) {
@@ -118,7 +80,7 @@ func (r *Receiver) answer(w http.ResponseWriter, err error) {
 }
 
 // push reads a body and takes its lines.
-func (r *Receiver) push(w http.ResponseWriter, req *http.Request, s *space) error {
+func (r *Receiver) push(w http.ResponseWriter, req *http.Request, place *collectors.Body) error {
 	kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if err != nil && req.Header.Get("Content-Type") != "" {
 		return refuse(http.StatusBadRequest, refusedBody, "content type: %w", err)
@@ -127,14 +89,11 @@ func (r *Receiver) push(w http.ResponseWriter, req *http.Request, s *space) erro
 	if !isJSON && kind != "" && kind != "application/x-protobuf" {
 		return refuse(http.StatusBadRequest, refusedBody, "content type %q: want application/x-protobuf or application/json", short(kind))
 	}
-	body, err := r.read(http.MaxBytesReader(w, req.Body, int64(r.limits.BodyBytes)), req.Header.Get("Content-Encoding"), isJSON, s)
+	body, err := r.read(collectors.Pushed(w, req, r.limits.BodyBytes), req.Header.Get("Content-Encoding"), isJSON, place)
 	if err != nil {
 		return err
 	}
-	wanted := req.URL.Query().Get("cluster")
-	if wanted == "" {
-		wanted = req.Header.Get("X-Scope-OrgID")
-	}
+	wanted := collectors.PushedFor(req)
 	var first error
 	see := func(labels []byte, entries func(func(entry) error) error) error {
 		return r.take(labels, wanted, entries, &first)
@@ -192,62 +151,39 @@ func (r *Receiver) within(e entry, labels []byte, now time.Time) error {
 	return nil
 }
 
-// read gives the decoded body, in s's memory.
-func (r *Receiver) read(body io.Reader, encoding string, isJSON bool, s *space) ([]byte, error) {
+// read gives the decoded body, in the memory of its place.
+func (r *Receiver) read(body io.Reader, encoding string, isJSON bool, place *collectors.Body) ([]byte, error) {
 	limit := r.limits.DecodedBytes
 	if isJSON {
 		limit = r.limits.JSONBytes
 	}
-	var err error
 	switch encoding = strings.ToLower(strings.TrimSpace(encoding)); encoding {
 	case "", "identity", "snappy":
 	case "gzip":
-		if body, err = gzip.NewReader(body); err != nil {
+		unzipped, err := gzip.NewReader(body)
+		if err != nil {
 			return nil, bodyError(err)
 		}
+		body = unzipped
 	case "deflate":
 		body = flate.NewReader(body)
 	default:
 		return nil, refuse(http.StatusBadRequest, refusedBody, "Content-Encoding %q not supported", short(encoding))
 	}
-	if s.body, err = readInto(s.body, body, limit); err != nil {
-		return nil, bodyError(err)
+	decoded, err := place.Read(body, limit)
+	if err == nil && (!isJSON || encoding == "snappy") {
+		decoded, err = place.Unsnap(limit)
 	}
-	if isJSON && encoding != "snappy" {
-		return s.body, nil
-	}
-	n, err := snappy.DecodedLen(s.body)
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	if n > limit {
-		return nil, bodyError(errTooLarge)
-	}
-	if cap(s.decoded) < n {
-		s.decoded = make([]byte, n)
-	}
-	if s.decoded, err = snappy.Decode(s.decoded[:cap(s.decoded)], s.body); err != nil {
-		return nil, bodyError(err)
-	}
-	return s.decoded, nil
-}
-
-var errTooLarge = errors.New("the push request is too large when decompressed")
-
-// readInto reads all of body into buf, at most limit bytes.
-func readInto(buf []byte, body io.Reader, limit int) ([]byte, error) {
-	b := bytes.NewBuffer(buf[:0])
-	n, err := b.ReadFrom(io.LimitReader(body, int64(limit)+1))
-	if err == nil && n > int64(limit) {
-		err = errTooLarge
-	}
-	return b.Bytes(), err
+	return decoded, nil
 }
 
 func bodyError(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.Is(err, errTooLarge) || errors.As(err, &tooLarge) {
-		return refuse(http.StatusRequestEntityTooLarge, refusedSize, "%w", err)
+	var large *http.MaxBytesError
+	if errors.Is(err, collectors.ErrBodyTooLarge) || errors.As(err, &large) {
+		return refuse(http.StatusRequestEntityTooLarge, refusedSize, "the push request is too large: %w", err)
 	}
 	return refuse(http.StatusBadRequest, refusedBody, "reading the push request: %w", err)
 }

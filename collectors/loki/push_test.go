@@ -19,6 +19,7 @@ import (
 	"github.com/grafana/loki/pkg/push"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
@@ -259,14 +260,15 @@ func TestPush_MoreAtOnceThanThereAreSpaces(t *testing.T) {
 	l.PushWait = time.Millisecond
 	b := newBench(t, l)
 	b.Source(SourceOptions{Cluster: "prod"})
+	var taken []*collectors.Body
 	for range l.Pushes {
-		<-b.spaces
+		taken = append(taken, b.bodies.Take(t.Context()))
 	}
 	w := b.do(encode(t, push.Stream{Labels: `{a="b"}`}))
 	if w.Code != 429 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	b.spaces <- &space{}
+	b.bodies.Return(taken[0])
 	if w := b.do(encode(t, push.Stream{Labels: `{a="b"}`})); w.Code != 204 {
 		t.Errorf("%d when there is room again", w.Code)
 	}

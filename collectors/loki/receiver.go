@@ -10,6 +10,7 @@ import (
 	"time"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 // Who tells a line.
@@ -38,7 +39,7 @@ type Receiver struct {
 	limits  Limits
 	world   World
 	now     func() time.Time
-	spaces  chan *space // one per push that is read at the same time
+	bodies  *collectors.Bodies
 
 	mu      sync.Mutex
 	streams map[string]*stream
@@ -93,18 +94,11 @@ func NewReceiver(o Options) (*Receiver, error) {
 		return nil, err
 	}
 	r := &Receiver{
-		scanner: s, limits: o.Limits, world: o.World, now: o.Now, spaces: make(chan *space, o.Limits.Pushes),
+		scanner: s, limits: o.Limits, world: o.World, now: o.Now, bodies: collectors.NewBodies(o.Limits.Pushes, o.Limits.PushWait),
 		streams: map[string]*stream{}, sources: map[string]*Source{},
-	}
-	for range o.Limits.Pushes {
-		r.spaces <- &space{}
 	}
 	return r, nil
 }
-
-// clusterLabels may name the cluster of a stream, the more telling first. A name that is no watched cluster says nothing:
-// most often it is the Kubernetes cluster's.
-var clusterLabels = []string{"kafka_cluster", "strimzi_io_cluster", "strimzi_cluster", "cluster", "cluster_name"}
 
 // find gives the stream of a label set, known or new, and a tally for it. The words of a refusal are Loki's.
 func (r *Receiver) find(labels []byte, wanted string) (*stream, tally, error) {
@@ -146,7 +140,7 @@ func (r *Receiver) sourceOf(labels map[string]string, wanted string) *Source {
 	if s := r.sources[wanted]; s != nil {
 		return s
 	}
-	for _, name := range clusterLabels {
+	for _, name := range collectors.ClusterLabels {
 		if s := r.sources[labels[name]]; s != nil {
 			return s
 		}

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 const (
@@ -63,11 +65,11 @@ func (r *Receiver) service(s signal) *grpc.ServiceDesc {
 }
 
 func (r *Receiver) serveGRPC(stream grpc.ServerStream, s signal) ([]byte, error) {
-	leave, err := r.enter(stream.Context())
+	place, err := r.enter(stream.Context())
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer r.bodies.Return(place)
 	type received struct {
 		body []byte
 		err  error
@@ -78,7 +80,7 @@ func (r *Receiver) serveGRPC(stream grpc.ServerStream, s signal) ([]byte, error)
 		got.err = stream.RecvMsg(&got.body)
 		came <- got
 	}()
-	timer := time.NewTimer(bodyTimeout)
+	timer := time.NewTimer(collectors.BodyTimeout)
 	defer timer.Stop()
 	select {
 	case got := <-came:
@@ -87,7 +89,7 @@ func (r *Receiver) serveGRPC(stream grpc.ServerStream, s signal) ([]byte, error)
 		}
 		return r.export(s, false, got.body, tenant(stream.Context()))
 	case <-timer.C:
-		return nil, &refused{http.StatusRequestTimeout, codes.DeadlineExceeded, refusedBusy, fmt.Errorf("the request did not come within %s", bodyTimeout)}
+		return nil, &refused{http.StatusRequestTimeout, codes.DeadlineExceeded, refusedBusy, fmt.Errorf("the request did not come within %s", collectors.BodyTimeout)}
 	}
 }
 

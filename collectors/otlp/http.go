@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
@@ -18,10 +17,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 const (
-	bodyTimeout  = 30 * time.Second
 	protobufType = "application/x-protobuf"
 	jsonType     = "application/json"
 )
@@ -88,38 +88,28 @@ func statusBody(no *refused, isJSON bool) []byte {
 }
 
 func (r *Receiver) read(s signal, isJSON bool, w http.ResponseWriter, req *http.Request) ([]byte, error) {
-	leave, err := r.enter(req.Context())
+	place, err := r.enter(req.Context())
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
-	// A sender that stalls holds one of few places. Recorders in tests know no deadlines.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := r.body(http.MaxBytesReader(w, req.Body, int64(r.limits.BodyBytes)), req.Header.Get("Content-Encoding"))
+	defer r.bodies.Return(place)
+	body, err := r.body(collectors.Pushed(w, req, r.limits.BodyBytes), req.Header.Get("Content-Encoding"), place)
 	if err != nil {
 		return nil, err
 	}
-	wanted := req.URL.Query().Get("cluster")
-	if wanted == "" {
-		wanted = req.Header.Get("X-Scope-OrgID")
-	}
-	return r.export(s, isJSON, body, wanted)
+	return r.export(s, isJSON, body, collectors.PushedFor(req))
 }
 
 // enter waits a little for a place to read a request.
-func (r *Receiver) enter(ctx context.Context) (leave func(), err error) {
-	timer := time.NewTimer(r.limits.Wait)
-	defer timer.Stop()
-	select {
-	case r.places <- struct{}{}:
-		return func() { <-r.places }, nil
-	case <-timer.C:
-	case <-ctx.Done():
+func (r *Receiver) enter(ctx context.Context) (*collectors.Body, error) {
+	if place := r.bodies.Take(ctx); place != nil {
+		return place, nil
 	}
 	return nil, &refused{http.StatusTooManyRequests, codes.ResourceExhausted, refusedBusy, fmt.Errorf("%d requests are being read, try again", r.limits.Requests)}
 }
 
-func (r *Receiver) body(from io.Reader, encoding string) ([]byte, error) {
+// body reads what was sent, in the memory of its place: what is decoded of it is a copy.
+func (r *Receiver) body(from io.Reader, encoding string, place *collectors.Body) ([]byte, error) {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "", "identity":
 	case "gzip":
@@ -131,12 +121,12 @@ func (r *Receiver) body(from io.Reader, encoding string) ([]byte, error) {
 	default:
 		return nil, &refused{http.StatusUnsupportedMediaType, codes.Unimplemented, refusedKind, errors.New("Content-Encoding: want gzip or none")}
 	}
-	body, err := io.ReadAll(io.LimitReader(from, int64(r.limits.DecodedBytes)+1))
+	body, err := place.Read(from, r.limits.DecodedBytes)
+	if errors.Is(err, collectors.ErrBodyTooLarge) {
+		return nil, tooLarge(fmt.Errorf("the request is larger than %d bytes decompressed", r.limits.DecodedBytes))
+	}
 	if err != nil {
 		return nil, bodyError(err)
-	}
-	if len(body) > r.limits.DecodedBytes {
-		return nil, tooLarge(fmt.Errorf("the request is larger than %d bytes decompressed", r.limits.DecodedBytes))
 	}
 	return body, nil
 }

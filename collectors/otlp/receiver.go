@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
+	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 // World is what is known of a cluster's groups and members, to name whom a client or span belongs to. It must be safe for
@@ -70,7 +71,7 @@ type Options struct {
 type Receiver struct {
 	o      Options
 	limits Limits
-	places chan struct{} // one per request that is read at the same time
+	bodies *collectors.Bodies
 
 	mu      sync.Mutex
 	sources map[string]*Source
@@ -91,7 +92,7 @@ func NewReceiver(o Options) *Receiver {
 	if o.Limits == (Limits{}) {
 		o.Limits = DefaultLimits()
 	}
-	r := &Receiver{o: o, limits: o.Limits, places: make(chan struct{}, o.Limits.Requests), sources: map[string]*Source{}}
+	r := &Receiver{o: o, limits: o.Limits, bodies: collectors.NewBodies(o.Limits.Requests, o.Limits.Wait), sources: map[string]*Source{}}
 	r.spans = newSpans(o.Limits)
 	return r
 }

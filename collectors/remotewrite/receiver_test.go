@@ -232,12 +232,12 @@ func TestReceiver_StoreFails(t *testing.T) {
 // While others are read a sender is asked to try again, with a status that it does try again.
 func TestReceiver_Busy(t *testing.T) {
 	r := receiver(&kept{}, func(o *Options) { o.Limits.Requests, o.Limits.Wait = 1, time.Millisecond }, "eu")
-	held := <-r.spaces
+	held := r.bodies.Take(t.Context())
 	w := push(t, r, path, nil, one("up", 1, now))
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	r.release(held)
+	r.bodies.Return(held)
 	if w := push(t, r, path, nil, one("up", 1, now)); w.Code != 204 {
 		t.Errorf("then %d", w.Code)
 	}
