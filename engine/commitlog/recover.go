@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // Recovery is what Open found.
@@ -103,19 +105,15 @@ func (r *recovery) list() error {
 		if err != nil {
 			return fmt.Errorf("opening log file %s: %w", name, err)
 		}
-		fd := &found{slot: &slot{number: n, file: f}}
-		r.found = append(r.found, fd)
-		st, err := f.Stat()
-		if err != nil {
-			return fmt.Errorf("opening log file %s: %w", name, err)
-		}
-		fd.size = st.Size()
-		if err := fd.readHeader(); err != nil {
-			return fmt.Errorf("reading log file %s: %w", name, err)
-		}
-		if fd.headed && fd.id > r.o.SegmentBase {
+		r.found = append(r.found, &found{slot: &slot{number: n, file: f}})
+	}
+	if err := r.readHeaders(); err != nil {
+		return err
+	}
+	for _, f := range r.found {
+		if f.headed && f.id > r.o.SegmentBase {
 			return fmt.Errorf("log segment %x is newer than the metadata, which gives out ids from %x: the metadata lost a write: %w",
-				fd.id, r.o.SegmentBase, ErrCorrupt)
+				f.id, r.o.SegmentBase, ErrCorrupt)
 		}
 	}
 	slices.SortFunc(r.found, func(a, b *found) int {
@@ -124,7 +122,33 @@ func (r *recovery) list() error {
 	return nil
 }
 
+// headerReaders is how many headers are asked for at once. They are the only thing that a start reads of all segments, and
+// those of a large log are on the disk: one after the other, their latencies would add up.
+const headerReaders = 16
+
+func (r *recovery) readHeaders() error {
+	errs := make([]error, len(r.found))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(headerReaders, len(r.found)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(r.found)); i = next.Add(1) - 1 {
+				if err := r.found[i].readHeader(); err != nil {
+					errs[i] = fmt.Errorf("reading log file %s: %w", slotName(r.found[i].slot.number), err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
 func (f *found) readHeader() error {
+	st, err := f.slot.file.Stat()
+	if err != nil {
+		return err
+	}
+	f.size = st.Size()
 	var b [HeaderSize]byte
 	if _, err := f.slot.file.ReadAt(b[:], 0); err != nil {
 		if errors.Is(err, io.EOF) {
