@@ -64,18 +64,19 @@ const manyObservations = 10_000
 
 func (c *Catalog) symptoms(s Scope, in Inputs, many int) ([]streamkeeper.Observation, *Quiet) {
 	e := c.newEvaluation(s, in, c.symptomPlan(s))
-	total := 0
-	for _, n := range c.phaseOne {
-		total += len(e.entities(n))
+	lists, total := make([][]streamkeeper.Entity, len(c.phaseOne)), 0
+	for i, n := range c.phaseOne {
+		lists[i] = e.entities(n)
+		total += len(lists[i])
 	}
 	var quiet *Quiet
 	if total > many {
-		quiet = e.glances(c.phaseOne)
+		quiet = e.glances(c.phaseOne, lists)
 	}
 	out := make([]streamkeeper.Observation, 0, total-quiet.size())
-	for _, n := range c.phaseOne {
+	for i, n := range c.phaseOne {
 		seen := quiet.row(n)
-		for at, entity := range e.entities(n) {
+		for at, entity := range lists[i] {
 			if seen == nil || !seen[at].kept {
 				out = append(out, e.observe(n, entity))
 			}

@@ -7,20 +7,28 @@ import (
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 )
 
-// Quiet is what symptoms are on those groups and topics of a large cluster on which, and on whose neighbours, nothing is
-// present: the states alone, a few bytes each, where observations would be a hundred megabytes. Nothing in it is present.
-// The nil Quiet is empty.
+// Quiet is what symptoms are on those groups, topics and clients of a large cluster on which, and on whose neighbours,
+// nothing is present: the states alone, a few bytes each, where observations would be a hundred megabytes. Nothing in it is
+// present. The nil Quiet is empty.
 type Quiet struct {
-	kinds map[streamkeeper.EntityKind][]streamkeeper.Entity // sorted
-	rows  []quietRow                                        // in the catalog's order
-	byID  map[string]int                                    // of rows
-	whys  []string
+	rows []quietRow     // in the catalog's order
+	byID map[string]int // of rows
+	whys []string
 }
 
-// quietRow is one node on all entities of its kind.
+// quietRow is one node on the entities that it is judged on.
 type quietRow struct {
-	node *Node
-	seen []glimpse
+	node     *Node
+	entities []streamkeeper.Entity // sorted
+	seen     []glimpse             // by entity
+}
+
+func (r *quietRow) at(entity streamkeeper.Entity) (g *glimpse, at int) {
+	at, ok := slices.BinarySearchFunc(r.entities, entity, streamkeeper.CompareEntities)
+	if !ok || !r.seen[at].kept {
+		return nil, at
+	}
+	return &r.seen[at], at
 }
 
 type glimpse struct {
@@ -39,8 +47,8 @@ func (q *Quiet) At(on NodeOn) (o streamkeeper.Observation, ok bool) {
 	if !ok {
 		return o, false
 	}
-	at, ok := slices.BinarySearchFunc(q.kinds[q.rows[row].node.Entity], on.Entity, streamkeeper.CompareEntities)
-	if !ok || !q.rows[row].seen[at].kept {
+	g, at := q.rows[row].at(on.Entity)
+	if g == nil {
 		return o, false
 	}
 	return q.observation(row, at), true
@@ -90,7 +98,7 @@ func (q *Quiet) All() iter.Seq[streamkeeper.Observation] {
 
 func (q *Quiet) observation(row, at int) streamkeeper.Observation {
 	n, g := q.rows[row].node, q.rows[row].seen[at]
-	o := streamkeeper.Observation{Node: n.ID, Entity: q.kinds[n.Entity][at], State: g.state, Strength: float64(g.strength), Why: q.whys[g.why]}
+	o := streamkeeper.Observation{Node: n.ID, Entity: q.rows[row].entities[at], State: g.state, Strength: float64(g.strength), Why: q.whys[g.why]}
 	if g.state == streamkeeper.Unknown {
 		o.Needs = n.Needs
 	}
@@ -102,19 +110,9 @@ func (q *Quiet) Drop(out func(streamkeeper.Entity) bool) {
 	if q == nil {
 		return
 	}
-	for kind, entities := range q.kinds {
-		for at, entity := range entities {
-			if out(entity) {
-				q.forget(kind, at)
-			}
-		}
-	}
-}
-
-func (q *Quiet) forget(kind streamkeeper.EntityKind, at int) {
 	for _, row := range q.rows {
-		if row.node.Entity == kind {
-			row.seen[at].kept = false
+		for at, entity := range row.entities {
+			row.seen[at].kept = row.seen[at].kept && !out(entity)
 		}
 	}
 }
@@ -124,24 +122,27 @@ func (q *Quiet) calm(entity streamkeeper.Entity) bool {
 	if q == nil {
 		return false
 	}
-	at, ok := slices.BinarySearchFunc(q.kinds[entity.Kind], entity, streamkeeper.CompareEntities)
-	return ok && slices.ContainsFunc(q.rows, func(row quietRow) bool {
-		return row.node.Entity == entity.Kind && !row.node.Cost && row.seen[at].kept && row.seen[at].state == streamkeeper.Absent
+	return slices.ContainsFunc(q.rows, func(row quietRow) bool {
+		g, _ := row.at(entity)
+		return g != nil && !row.node.Cost && g.state == streamkeeper.Absent
 	})
 }
 
-// glances judges nodes of groups and topics on all of them, without what is written about it, and keeps what is quiet.
-func (e *evaluation) glances(nodes []*Node) *Quiet {
-	q := &Quiet{kinds: map[streamkeeper.EntityKind][]streamkeeper.Entity{}, byID: map[string]int{}, whys: []string{""}}
+// glanced are the kinds of which a large cluster has many.
+var glanced = []streamkeeper.EntityKind{streamkeeper.KindGroup, streamkeeper.KindTopic, streamkeeper.KindClient}
+
+// glances judges those nodes on all their entities of which there are many, without what is written about it, and keeps what
+// is quiet. The entities are listed by node.
+func (e *evaluation) glances(nodes []*Node, entities [][]streamkeeper.Entity) *Quiet {
+	q := &Quiet{byID: map[string]int{}, whys: []string{""}}
 	whys := map[string]int32{"": 0}
 	present := map[streamkeeper.Entity]bool{}
-	for _, n := range nodes {
-		if n.Entity != streamkeeper.KindGroup && n.Entity != streamkeeper.KindTopic {
+	for i, n := range nodes {
+		if !slices.Contains(glanced, n.Entity) {
 			continue
 		}
-		entities := e.entities(n)
-		row := quietRow{n, make([]glimpse, len(entities))}
-		for at, entity := range entities {
+		row := quietRow{n, entities[i], make([]glimpse, len(entities[i]))}
+		for at, entity := range row.entities {
 			v := e.judge(n, e.reuse(n, entity))
 			why, known := whys[v.why]
 			if !known {
@@ -153,18 +154,18 @@ func (e *evaluation) glances(nodes []*Node) *Quiet {
 				present[entity] = true
 			}
 		}
-		q.kinds[n.Entity], q.byID[n.ID], q.rows = entities, len(q.rows), append(q.rows, row)
+		q.byID[n.ID], q.rows = len(q.rows), append(q.rows, row)
 	}
 	loud := e.beside(present)
 	q.Drop(func(entity streamkeeper.Entity) bool { return loud[entity] })
 	return q
 }
 
-// beside is a set of groups and topics with their neighbours.
+// beside is a set of entities with their neighbours.
 func (e *evaluation) beside(set map[streamkeeper.Entity]bool) map[streamkeeper.Entity]bool {
 	out := make(map[streamkeeper.Entity]bool, 2*len(set))
 	for entity := range set {
-		for _, kind := range []streamkeeper.EntityKind{streamkeeper.KindGroup, streamkeeper.KindTopic} {
+		for _, kind := range glanced {
 			for _, other := range e.bound(entity, kind) {
 				out[other] = true
 			}
