@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -14,16 +13,15 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/streamkeeper-io/streamkeeper"
-	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
 // Read answers queries as of at. A query that fails has its error in its own answer and costs no other
 // query; Read itself fails only when ctx ended or the store cannot be read at all. Points come in label order.
 //
-// Bare selectors are read from the samples themselves, so that each point carries its age; every other
-// expression is evaluated by Prometheus' engine and has a negative age. Points share their labels: they are for reading.
+// Bare selectors are read from the samples themselves, so that each point carries its age, and so are maxima, minima and
+// counts of one by labels; every other expression is evaluated by Prometheus' engine. All but the first have a negative age. Points share their labels: they are for reading.
 func (s *Store) Read(ctx context.Context, at time.Time, queries []streamkeeper.Query) (streamkeeper.Answers, error) {
-	answers, shared := make(streamkeeper.Answers, len(queries)), labelSets{}
+	answers, shared := make(streamkeeper.Answers, len(queries)), newReading()
 	for _, q := range queries {
 		if err := ctx.Err(); err != nil {
 			return answers, fmt.Errorf("reading series: %w", err)
@@ -37,30 +35,7 @@ func (s *Store) Read(ctx context.Context, at time.Time, queries []streamkeeper.Q
 	return answers, nil
 }
 
-// labelSets are the label sets of one Read: what its queries find of ten thousand groups are the same ten thousand sets.
-type labelSets map[uint64]labelSet
-
-type labelSet struct {
-	labels labels.Labels
-	plain  map[string]string
-}
-
-// plain is a label set without the metric's name.
-func (s labelSets) plain(l labels.Labels) map[string]string {
-	l = l.DropReserved(func(name string) bool { return name == model.MetricNameLabel })
-	hash := l.Hash()
-	known, ok := s[hash]
-	if ok && labels.Equal(known.labels, l) {
-		return known.plain
-	}
-	plain := l.Map()
-	if !ok {
-		s[hash] = labelSet{l, plain}
-	}
-	return plain
-}
-
-func (s *Store) answer(ctx context.Context, at time.Time, q streamkeeper.Query, shared labelSets) ([]streamkeeper.Point, error) {
+func (s *Store) answer(ctx context.Context, at time.Time, q streamkeeper.Query, shared *reading) ([]streamkeeper.Point, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTimeout)
 	defer cancel()
 	expr, err := s.parser.ParseExpr(q.Expr)
@@ -74,10 +49,12 @@ func (s *Store) answer(ctx context.Context, at time.Time, q streamkeeper.Query, 
 	case q.Kind == streamkeeper.QueryCount:
 		return s.count(ctx, at.Add(-selector.OriginalOffset), selector.LabelMatchers, q)
 	case selector != nil && selector.OriginalOffset == 0:
-		return s.latest(ctx, at, selector.LabelMatchers, shared)
-	default:
-		return s.evaluate(ctx, at, q.Expr, shared)
+		return s.latest(ctx, at, selector, shared)
 	}
+	if a, ok := aggregationOf(expr); ok {
+		return s.aggregate(ctx, at, a, shared)
+	}
+	return s.evaluate(ctx, at, q.Expr, shared)
 }
 
 // bareSelector returns the selector that expr is, or nil when it is more than that.
@@ -99,21 +76,20 @@ func bareSelector(expr parser.Expr) *parser.VectorSelector {
 	}
 }
 
-// latest reads the newest sample of each series within the lookback; a series that ended is absent.
-func (s *Store) latest(ctx context.Context, at time.Time, matchers []*labels.Matcher, shared labelSets) ([]streamkeeper.Point, error) {
-	end := at.UnixMilli()
+// latest is the newest sample of each series within the lookback; a series that ended is absent.
+func (s *Store) latest(ctx context.Context, at time.Time, selector *parser.VectorSelector, shared *reading) ([]streamkeeper.Point, error) {
+	all, err := s.newest(ctx, at, selector, shared)
+	if err != nil {
+		return nil, err
+	}
 	var points []streamkeeper.Point
-	err := s.eachSeries(ctx, end-Lookback.Milliseconds()+1, end, matchers, func(l labels.Labels, samples []sample) {
-		last := samples[len(samples)-1]
-		if collectors.IsStale(last.v) {
-			return
-		}
-		points = append(points, streamkeeper.Point{Labels: shared.plain(l), Value: last.v, Age: age(at, last.t)})
-	})
-	return points, err
+	for _, x := range all {
+		points = append(points, streamkeeper.Point{Labels: shared.plain(x.labels), Value: x.v, Age: age(at, x.t)})
+	}
+	return points, nil
 }
 
-func (s *Store) evaluate(ctx context.Context, at time.Time, expr string, shared labelSets) ([]streamkeeper.Point, error) {
+func (s *Store) evaluate(ctx context.Context, at time.Time, expr string, shared *reading) ([]streamkeeper.Point, error) {
 	query, err := s.engine.NewInstantQuery(ctx, s.db, nil, expr, at)
 	if err != nil {
 		return nil, fmt.Errorf("reading the query %q: %w", expr, err)
