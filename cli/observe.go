@@ -50,7 +50,10 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 	defer cancel()
 	began, sink := time.Now(), collectors.WithoutOwn(places)
 	every := firstLooks(bounded, c, sink, f.window)
-	scheduler := collectors.NewScheduler(collectors.Options{Sink: sink, Logger: slog.New(slog.DiscardHandler)})
+	looked := make(chan time.Time, 1)
+	scheduler := collectors.NewScheduler(collectors.Options{
+		Sink: sink, Logger: slog.New(slog.DiscardHandler), Patience: longestLook(f.window), After: func(began time.Time) { newest(looked, began) },
+	})
 	scheduler.Add(c, every, name)
 	tick := &diagnose.Tick{
 		Catalog: rulebook, Signals: places.series, World: places.world, Events: places.events, Sources: scheduler.SourcesOf,
@@ -61,7 +64,7 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 		defer close(done)
 		_ = scheduler.Run(bounded)
 	}()
-	report, err := tickUntil(bounded, p, tick, name)
+	report, err := tickAfterLooks(bounded, p, tick, name, looked)
 	cancel()
 	<-done
 	switch {
@@ -81,17 +84,22 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 	return []streamkeeper.Report{report}, nil
 }
 
-// firstLooks looks once or twice and says how often to look on: a look ends when the next is due, and one that ends early is
-// missing what it asks for last, the ends of the logs. So the next has twice the time that the last one took. The very first
-// connects, and asks for what later ones know; where it is slow the second sets the pace. What fails is told of by those that
-// follow.
+// firstLooks looks once or twice and says how often to look on: half as much again as a look took, for the answer needs many
+// of them. One that takes longer for once is not cut: it would be missing what it asks for last, the ends of the logs. The
+// very first connects, and asks for what later ones know; where it is slow the second sets the pace. What fails is told of by
+// those that follow.
 func firstLooks(ctx context.Context, c collectors.Collector, sink collectors.Sink, window time.Duration) time.Duration {
-	most := max(observeInterval, min(slowestLook, window/10))
+	most := longestLook(window)
 	every := paceOf(ctx, c, sink, most)
-	if every > observeInterval && every < most {
+	if every > observeInterval {
 		every = paceOf(ctx, c, sink, most)
 	}
 	return every
+}
+
+// longestLook is how long a look may take.
+func longestLook(window time.Duration) time.Duration {
+	return max(observeInterval, min(slowestLook, window/10))
 }
 
 // paceOf looks once and says how much time a look needs, most at most.
@@ -102,7 +110,7 @@ func paceOf(ctx context.Context, c collectors.Collector, sink collectors.Sink, m
 	if err := c.Collect(ctx, began, sink); err != nil && ctx.Err() == nil {
 		return observeInterval // it failed, and not for want of time
 	}
-	return min(max(observeInterval, 2*time.Since(began)), most)
+	return min(max(observeInterval, time.Since(began)*3/2), most)
 }
 
 // seenEnough refuses an answer that rests on nothing: nothing was ever read, or all is said to be well and the last whole
@@ -135,30 +143,59 @@ func saveObserved(ctx context.Context, p *places, last streamkeeper.Report, sinc
 	return writeRecording(f.record, r)
 }
 
-// tickUntil ticks until the context ends and returns the newest report.
-func tickUntil(ctx context.Context, p Process, tick *diagnose.Tick, cluster string) (streamkeeper.Report, error) {
+// newest keeps a time for whoever takes it, in place of one that nobody has taken.
+func newest(c chan time.Time, at time.Time) {
+	select {
+	case <-c:
+	default:
+	}
+	c <- at
+}
+
+// recentLooks is how many looks say how far they are apart now.
+const recentLooks = 4
+
+// tickAfterLooks ticks after each look, as of that look, until the context ends, and returns the newest report. Where looks
+// take long it ticks as seldom: a tick between two looks would judge the same again, and take it for stale. While there is
+// none it ticks at the usual pace, to notice that.
+func tickAfterLooks(ctx context.Context, p Process, tick *diagnose.Tick, cluster string, looked <-chan time.Time) (streamkeeper.Report, error) {
 	var last streamkeeper.Report
 	var memory diagnose.Memory
-	every := time.NewTicker(tick.Config.Interval)
-	defer every.Stop()
+	var looks []time.Time
+	every := tick.Config.Interval
 	end, _ := ctx.Deadline()
 	for {
+		overdue := time.NewTimer(2 * tick.Config.Interval)
 		select {
 		case <-ctx.Done():
+			overdue.Stop()
 			if last.GeneratedAt.IsZero() {
 				return last, errors.New("the time was over before the first look")
 			}
 			return last, nil
-		case now := <-every.C:
-			report, _, next, err := tick.Run(ctx, cluster, now, memory)
-			if err != nil {
-				if ctx.Err() != nil {
-					continue
-				}
-				return last, err
-			}
-			last, memory = report, next
-			p.progress("observing, %s left: %s", span(end.Sub(now)), headline(report))
+		case at := <-looked:
+			overdue.Stop()
+			looks = append(looks[max(0, len(looks)-recentLooks):], at)
+			tick.Config.Interval, tick.Config.Lag = max(every, longestGap(looks)), time.Since(at)
+		case <-overdue.C:
+			tick.Config.Lag = 0
 		}
+		report, _, next, err := tick.Run(ctx, cluster, time.Now(), memory)
+		if err != nil {
+			if ctx.Err() != nil {
+				continue
+			}
+			return last, err
+		}
+		last, memory = report, next
+		p.progress("observing, %s left: %s", span(time.Until(end)), headline(report))
 	}
+}
+
+// longestGap is the longest time between two neighbours.
+func longestGap(times []time.Time) (longest time.Duration) {
+	for i := 1; i < len(times); i++ {
+		longest = max(longest, times[i].Sub(times[i-1]))
+	}
+	return longest
 }

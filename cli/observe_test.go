@@ -46,28 +46,44 @@ func (s slowCluster) Collect(ctx context.Context, _ time.Time, _ collectors.Sink
 }
 
 // warmCluster takes time for its first look only.
-type warmCluster struct{ slowCluster }
+type warmCluster struct {
+	slowCluster
+	first time.Duration
+}
 
 func (w *warmCluster) Collect(ctx context.Context, now time.Time, sink collectors.Sink) error {
 	if w.slowCluster == 0 {
 		w.slowCluster = slowCluster(100 * time.Millisecond)
-		return slowCluster(2500*time.Millisecond).Collect(ctx, now, sink)
+		return slowCluster(w.first).Collect(ctx, now, sink)
 	}
 	return w.slowCluster.Collect(ctx, now, sink)
 }
 
-// A look must end before the next is due, also where the cluster is slow.
+func TestLongestGap(t *testing.T) {
+	second := func(n int) time.Time { return time.Unix(int64(n), 0) }
+	for want, times := range map[time.Duration][]time.Time{
+		0: {second(5)}, 4 * time.Second: {second(0), second(2), second(6), second(8)},
+	} {
+		if got := longestGap(times); got != want {
+			t.Errorf("%v: %s, want %s", times, got, want)
+		}
+	}
+}
+
+// Also where the cluster is slow most looks end before the next is due, and only where looks take long there are few.
 func TestFirstLookSetsThePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for took, want := range map[time.Duration]time.Duration{
-			100 * time.Millisecond: observeInterval, 2500 * time.Millisecond: 5 * time.Second, time.Minute: 6 * time.Second,
+			100 * time.Millisecond: observeInterval, 2400 * time.Millisecond: 3600 * time.Millisecond, time.Minute: 6 * time.Second,
 		} {
 			if got := firstLooks(t.Context(), slowCluster(took), nil, time.Minute); got != want {
 				t.Errorf("a look of %s: then each %s, want %s", took, got, want)
 			}
 		}
-		if got := firstLooks(t.Context(), &warmCluster{}, nil, time.Minute); got != observeInterval {
-			t.Errorf("a cluster whose first look alone is slow: then each %s", got)
+		for _, first := range []time.Duration{2500 * time.Millisecond, 4 * time.Second, time.Minute} {
+			if got := firstLooks(t.Context(), &warmCluster{first: first}, nil, time.Minute); got != observeInterval {
+				t.Errorf("a cluster whose first look alone takes long, %s: then each %s", first, got)
+			}
 		}
 		if got := firstLooks(t.Context(), slowCluster(time.Minute), nil, 10*time.Second); got != observeInterval {
 			t.Errorf("in ten seconds each %s", got)

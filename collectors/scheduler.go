@@ -22,6 +22,10 @@ type Options struct {
 	// Jitter returns a delay in [0, n): it spreads the first rounds, so that many clusters are not asked
 	// in the same instant. Nil is random.
 	Jitter func(n time.Duration) time.Duration
+	// Patience is how long a round may take although the next is due; less than that is until then.
+	Patience time.Duration
+	// After is told after each round when that began; nil is nobody. It must not block.
+	After func(began time.Time)
 }
 
 // The first rounds are spread over startDelay for each source but one, and no longer than maxStartDelay: people wait for a
@@ -55,8 +59,8 @@ func NewScheduler(o Options) *Scheduler {
 	return &Scheduler{o: o}
 }
 
-// Add registers a collector; while the scheduler runs its rounds begin at once. Each of its rounds ends after every at the
-// latest. It panics when every is not positive, which is a wiring mistake.
+// Add registers a collector; while the scheduler runs its rounds begin at once. Each of its rounds ends after every, or
+// the scheduler's patience, at the latest. It panics when every is not positive, which is a wiring mistake.
 func (s *Scheduler) Add(c Collector, every time.Duration, cluster string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +128,10 @@ func (s *Scheduler) spread() time.Duration {
 
 func (s *Scheduler) round(ctx context.Context, src *source) {
 	now := s.o.Now()
-	rctx, cancel := context.WithTimeout(ctx, src.every)
+	if s.o.After != nil {
+		defer s.o.After(now)
+	}
+	rctx, cancel := context.WithTimeout(ctx, max(src.every, s.o.Patience))
 	err := collect(rctx, now, src.collector, s.o.Sink)
 	cancel()
 	if ctx.Err() != nil {

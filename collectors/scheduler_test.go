@@ -113,6 +113,42 @@ func TestSchedulerKeepsItsGrid(t *testing.T) {
 	})
 }
 
+func TestSchedulerHasPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for patience, cut := range map[time.Duration]int{0: 1, time.Second: 1, 5 * time.Second: 0} {
+			start, ended := time.Now(), 0
+			var told []float64
+			slow := &fake{name: "slow", round: func(ctx context.Context, n int) error {
+				if n != 2 {
+					return nil
+				}
+				select {
+				case <-ctx.Done():
+					ended++
+				case <-time.After(3 * time.Second):
+				}
+				return ctx.Err()
+			}}
+			s := NewScheduler(Options{
+				Sink: &memorySink{}, Jitter: noJitter, Patience: patience,
+				After: func(began time.Time) { told = append(told, began.Sub(start).Seconds()) },
+			})
+			s.Add(slow, 2*time.Second, "c")
+			runFor(t, s, 9*time.Second)
+			want := []float64{0, 2, 6, 8}
+			if cut > 0 {
+				want = []float64{0, 2, 4, 6, 8}
+			}
+			if d := cmp.Diff(want, slow.seconds(start)); ended != cut || d != "" {
+				t.Errorf("patience of %s: %d rounds were cut, want %d: %s", patience, ended, cut, d)
+			}
+			if d := cmp.Diff(want, told); d != "" {
+				t.Errorf("patience of %s: told of rounds: %s", patience, d)
+			}
+		}
+	})
+}
+
 // Many sources do not begin in the same instant, and nobody waits for a first answer because of it.
 func TestSchedulerSpreadsTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

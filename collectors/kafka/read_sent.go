@@ -34,6 +34,9 @@ type pending struct {
 // seen of the logs: by asking the logs what came first from a time on, again and again. It needs no more than Describe.
 func (c *Collector) readSent(ctx context.Context, now time.Time) {
 	left := maxSentTime
+	if usual := c.track.every; usual > 0 {
+		left = min(left, usual/2) // a round may take longer than that for once, but not for this
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		left = min(left, time.Until(deadline)/2)
 	}
