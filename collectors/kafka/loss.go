@@ -85,21 +85,26 @@ type pace struct{ strides []stride }
 // stride is a commit: when it was seen, and when the record that is next was written, both in ms.
 type stride struct{ at, written int64 }
 
-// stride notes a commit of a group that is late; that of any other ends the race.
-func (p *groupPart) stride(at time.Time) {
-	written, ok := p.part.roughly(p.progress.committed, at)
-	if !ok || at.Sub(written) < paceLate {
+// stride notes the newest commit of a group that is late, in the first round that knows how late: what a round has no time
+// to ask, the next one may ask. A group that is not late races nobody.
+func (p *groupPart) stride(at time.Time, least, most float64) {
+	if most < paceLate.Seconds() {
 		p.pace = nil
+	}
+	if least < most || least < paceLate.Seconds() || p.moved.IsZero() || p.assumed {
 		return
 	}
 	if p.pace == nil {
 		p.pace = &pace{}
 	}
-	p.pace.add(stride{at.UnixMilli(), written.UnixMilli()})
+	p.pace.add(stride{int64(p.moved), at.UnixMilli() - int64(1000*least)})
 }
 
 // add keeps the first commit of the window, the newest, and some between them.
 func (p *pace) add(s stride) {
+	if n := len(p.strides); n > 0 && p.strides[n-1].at >= s.at {
+		return // it stands still
+	}
 	for len(p.strides) > 2 && s.at-p.strides[1].at >= paceWindow.Milliseconds() {
 		p.strides = slices.Delete(p.strides, 0, 1)
 	}
@@ -111,16 +116,6 @@ func (p *pace) add(s stride) {
 		p.strides = slices.Delete(p.strides, 1, 2)
 	}
 	p.strides = append(p.strides, s)
-}
-
-// correct takes what was asked about a commit that this round saw: it is known better by now.
-func (p *pace) correct(at time.Time, late float64) {
-	if p == nil {
-		return
-	}
-	if last := &p.strides[len(p.strides)-1]; last.at == at.UnixMilli() {
-		last.written = at.UnixMilli() - int64(1000*late)
-	}
 }
 
 // speed is how many seconds of what was written the group does in a second, from commit to commit, where a staircase has
@@ -147,9 +142,9 @@ func (p *pace) speed(wait, look time.Duration) (speed float64, last stride, ok b
 //
 // The age is taken from the last commit, at the group's pace since. ok is false where one of the three is not known.
 //
-// late is how late the group is there in seconds, known whether that is known.
-func (t *tracker) lossIn(g *groupTrack, topic *topicTrack, p *groupPart, at time.Time, late float64, known bool) (left time.Duration, ok bool) {
-	if known && late < paceLate.Seconds() || p.assumed {
+// The group is late there by something between least and most: where even the most brings no loss near, that is enough.
+func (t *tracker) lossIn(g *groupTrack, topic *topicTrack, p *groupPart, at time.Time, least, most float64) (left time.Duration, ok bool) {
+	if most < paceLate.Seconds() || p.assumed {
 		return lossHorizon, true
 	}
 	if topic == nil {
@@ -159,14 +154,15 @@ func (t *tracker) lossIn(g *groupTrack, topic *topicTrack, p *groupPart, at time
 	switch {
 	case forever:
 		return lossHorizon, true
-	case !known || !lives:
+	case !lives:
 		return 0, false
-	case life.Seconds()-late >= lossHorizon.Seconds():
+	case life.Seconds()-most >= lossHorizon.Seconds():
 		return lossHorizon, true // even if it read nothing
+	case least < most:
+		return 0, false
 	}
-	p.pace.correct(at, late)
 	speed, last, paced := p.pace.speed(g.gaps.usual(), t.every)
-	age := late
+	age := least
 	switch {
 	case p.frozenFor(at) >= g.gaps.stallAfter(t.every):
 		speed = 0

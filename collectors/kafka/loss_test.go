@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 )
@@ -97,6 +98,24 @@ func TestLossCountdown(t *testing.T) {
 		if told < 5 {
 			t.Errorf("%s: told %d times before %s", name, told, x.lost)
 		}
+	}
+}
+
+// A commit counts when it was seen, also where it is known later what comes after it; what is not known ends no race.
+func TestStridesThatAreKnownLater(t *testing.T) {
+	var p groupPart
+	for _, look := range []struct{ at, moved, least, most float64 }{
+		{10, 10, 20, 20}, {12, 10, 22, 22}, {14, 14, 0, 30}, {16, 14, 21, 21}, {18, 18, 0, 60}, {40, 40, 30, 30},
+	} {
+		p.moved = momentOf(at(look.moved))
+		p.stride(at(look.at), look.least, look.most)
+	}
+	want := []stride{{at(10).UnixMilli(), at(-10).UnixMilli()}, {at(14).UnixMilli(), at(-5).UnixMilli()}, {at(40).UnixMilli(), at(10).UnixMilli()}}
+	if p.pace == nil || !slices.Equal(p.pace.strides, want) {
+		t.Errorf("%v, want %v", p.pace, want)
+	}
+	if p.stride(at(42), 3, 3); p.pace != nil {
+		t.Error("it has caught up and races on")
 	}
 }
 

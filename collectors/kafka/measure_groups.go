@@ -95,7 +95,8 @@ type work struct {
 }
 
 func (m meter) work() work {
-	g, w := m.g, work{lateKnown: true, lossKnown: true, loss: lossHorizon}
+	g, w := m.g, work{lossKnown: true, loss: lossHorizon}
+	least, most := 0., 0. // that the latest partition is late
 	for where, p := range g.parts.all() {
 		if !p.fresh {
 			continue
@@ -106,9 +107,10 @@ func (m meter) work() work {
 		if p.part.start != unset && !p.assumed {
 			w.unread += max(0, p.part.start-p.progress.committed)
 		}
-		seconds, ok := p.lagSeconds(m.at)
-		w.late, w.lateKnown = max(w.late, seconds), w.lateKnown && ok
-		left, ok := m.t.lossIn(g, m.t.topics[where.topic], p, m.at, seconds, ok)
+		from, to := p.late(m.at)
+		least, most = max(least, from), max(most, to)
+		p.stride(m.at, from, to)
+		left, ok := m.t.lossIn(g, m.t.topics[where.topic], p, m.at, from, to)
 		w.loss, w.lossKnown = min(w.loss, left), w.lossKnown && ok
 		switch {
 		case m.t.stalled(g, p, m.at):
@@ -124,6 +126,7 @@ func (m meter) work() work {
 			}
 		}
 	}
+	w.late, w.lateKnown = latest(least, most)
 	return w
 }
 

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -140,4 +141,39 @@ func (p *groupPart) lagSeconds(at time.Time) (float64, bool) {
 		return 0, false
 	}
 	return max(0, at.Sub(time.UnixMilli(sent)).Seconds()), true
+}
+
+// late tells between what the lag in seconds lies: twice the same where it is known. Where it is not known well enough, the
+// records before and after tell what it is at the least and at the most; +Inf where nothing does.
+func (p *groupPart) late(at time.Time) (least, most float64) {
+	if seconds, ok := p.lagSeconds(at); ok {
+		return seconds, seconds
+	}
+	offset, now := p.next(), at.UnixMilli()
+	seen := p.part.heads.bracket(offset)
+	w := p.part.window(offset, now, seen)
+	switch {
+	case w.strange(now, seen):
+		w = seen
+	case w.from == unset:
+		w.from = seen.from
+	}
+	if w.to == unset {
+		w.to = seen.to
+	}
+	most = math.Inf(1)
+	if w.from != unset {
+		most = max(0, float64(now-w.from)/1000)
+	}
+	if w.to != unset {
+		least = min(most, max(0, float64(now-w.to)/1000))
+	}
+	return least, most
+}
+
+// latest is how late a group is whose latest partition is late by something between the two; not known where they are too
+// far apart.
+func latest(least, most float64) (seconds float64, known bool) {
+	middle := least + (most-least)/2
+	return middle, 1000*(most-middle) <= float64(limit(int64(1000*least)))
 }

@@ -256,6 +256,52 @@ func TestLagSecondsWhileNobodyAnswers(t *testing.T) {
 	}
 }
 
+// Of a partition that is not known well enough it is known between what it lies.
+func TestLateBetween(t *testing.T) {
+	l := playLog([]stamped{{offset: 0, sent: 2}, {offset: 1, sent: 39}}, 0, 15, 45)
+	g := &groupPart{part: l.part, progress: progress{committed: 1, head: 2, fresh: true}}
+	l.part.learnt().unanswered = momentOf(at(45))
+	if least, most := g.late(at(45)); least != 0 || most != 15 {
+		t.Errorf("between %v and %v s, of a record that came after the look at 30 s", least, most)
+	}
+	l.part.learnt().stamps.add(mark{0, at(2).UnixMilli(), at(1).UnixMilli()})
+	l.part.heads = history{}
+	l.part.heads.add(at(40), 2)
+	if least, most := g.late(at(45)); least != 5 || most != 43 {
+		t.Errorf("between %v and %v s, of a record that was there at 40 s and came after that of 2 s", least, most)
+	}
+	l.part.learnt().stamps = stamps{}
+	if least, most := g.late(at(45)); least != 5 || !math.IsInf(most, 1) {
+		t.Errorf("between %v and %v s, of a record that was there at 40 s", least, most)
+	}
+	l.part.learnt().unanswered = 0
+	l.part.learnt().stamps.add(mark{1, at(39).UnixMilli(), at(39).UnixMilli()})
+	if least, most := g.late(at(45)); least != 6 || most != 6 {
+		t.Errorf("between %v and %v s where it is known", least, most)
+	}
+}
+
+// How late a group is need not be known of all its partitions.
+func TestLatest(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		least, most float64
+		want        float64
+		known       bool
+	}{
+		{"all are known", 40, 40, 40, true},
+		{"one is as late as the latest, or a little later", 40, 44, 42, true},
+		{"one may be much later", 40, 45, 0, false},
+		{"nothing bounds one", 40, math.Inf(1), 0, false},
+		{"nobody is late", 0, 1.5, .75, true},
+		{"somebody may be", 0, 5, 0, false},
+	} {
+		if got, ok := latest(c.least, c.most); ok != c.known || ok && got != c.want {
+			t.Errorf("%s: %v %v, want %v %v", c.name, got, ok, c.want, c.known)
+		}
+	}
+}
+
 func TestRecordsOfOneMoment(t *testing.T) {
 	var records []stamped
 	for offset := range int64(3000) {

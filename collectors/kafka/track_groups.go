@@ -243,7 +243,6 @@ func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed 
 		return
 	}
 	g.lastCommit = r.at
-	gp.stride(r.at)
 	if g.idle() && !g.stray[1].Equal(r.at) {
 		g.stray = [2]time.Time{g.stray[1], r.at}
 	}
