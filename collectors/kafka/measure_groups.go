@@ -120,7 +120,7 @@ func (m meter) work() work {
 		}
 		if m.t.busy(p, m.at) {
 			w.busy++
-			if grew, ok := p.grew(m.at, &g.gaps); ok {
+			if grew, ok := m.grew(p); ok {
 				w.trended++
 				w.growing += int(truth(grew))
 			}
@@ -128,6 +128,19 @@ func (m meter) work() work {
 	}
 	w.late, w.lateKnown = latest(least, most)
 	return w
+}
+
+// grew reports whether the lag of a partition grew: by itself, or as part of what its member does not get done, while it does
+// not shrink itself.
+func (m meter) grew(p *groupPart) (grew, ok bool) {
+	if grew, ok = p.grew(m.at, &m.g.gaps); grew || p.member == nil || len(p.lags) == 0 {
+		return grew, ok
+	}
+	together, known := p.member.grewAt(m.g, m.at)
+	if !known {
+		return grew, ok
+	}
+	return together && max(0, p.head-p.progress.committed) > p.lags.least()+1, true
 }
 
 // offsets needs the committed offsets. A group of which a tenth of the partitions could not be read has

@@ -42,7 +42,7 @@ func (m meter) countedFreezes(parts int) {
 		switch {
 		case !p.fresh:
 			return
-		case p.frozenFor(m.at) >= frozenLong:
+		case m.stoodLong(p):
 			frozen++
 			stuck.lag, stuck.lags = stuck.lag+n, append(stuck.lags, n)
 			if first.IsZero() || p.frozen < first {
@@ -71,6 +71,17 @@ func (m meter) countedFreezes(parts int) {
 			m.add("top_member_partitions", float64(stuck.loaded()))
 		}
 	}
+}
+
+// stoodLong reports whether a partition has stood still for frozenLong: it was seen to, or it was seen to stall and what is
+// to be read next has waited for longer than that and a usual wait, so that it stood before we came.
+func (m meter) stoodLong(p *groupPart) bool {
+	stood, least := p.frozenFor(m.at), m.g.gaps.stallAfter(m.t.every)
+	if stood < least {
+		return false
+	}
+	late, _ := p.late(m.at)
+	return stood >= frozenLong || late >= (frozenLong+m.g.gaps.usual()).Seconds()
 }
 
 // share is what one member has of a group's work.
@@ -141,7 +152,7 @@ func (m meter) shares() (shares map[string]*share, lag int64) {
 			if m.t.busy(p, m.at) {
 				s.busy++
 			}
-			if p.frozenFor(m.at) >= frozenLong {
+			if m.stoodLong(p) {
 				s.frozenLong++
 				if p.heldFor(m.at) > 0 {
 					s.pinned++

@@ -13,7 +13,7 @@ type progress struct {
 	head      int64  // of the same round
 	moved     moment // when committed was last seen to move; zero when it never was
 	frozen    moment // since when committed has stood still below the head; zero when caught up
-	lags      []lagPoint
+	lags      trend
 	fresh     bool // updated in this round
 	unread    bool // in the round before, the log began after what was committed: records were deleted unread
 	assumed   bool // nothing was ever committed: it begins where the log ended when that began to count

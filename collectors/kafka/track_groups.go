@@ -62,6 +62,8 @@ type memberTrack struct {
 	key        string
 	owner      *owner
 	frozenSeen int // rounds in a row in which all its partitions with moving heads stood still
+	sum        memberSum
+	trend      memberTrend
 }
 
 func (t *tracker) absorbGroups(s *snapshot, r *round) {

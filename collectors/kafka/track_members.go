@@ -29,6 +29,9 @@ func (t *tracker) absorbMembers(g *groupTrack, members []memberState, r *round) 
 		if track == nil {
 			track = &memberTrack{}
 		}
+		if !slices.Equal(track.state.assigned, m.assigned) {
+			track.trend = memberTrend{} // it has other work now
+		}
 		track.state, track.key = m, memberKey(m)
 		now[id] = track
 		keys[track.key]++
@@ -39,6 +42,7 @@ func (t *tracker) absorbMembers(g *groupTrack, members []memberState, r *round) 
 	t.resize(g, len(now), known, r)
 	g.members, g.nameless = now, false
 	g.own()
+	g.followMembers(r.at)
 	t.watchFrozenMembers(g, r.at)
 }
 

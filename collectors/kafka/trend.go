@@ -34,25 +34,50 @@ func (g *gapRing) window() time.Duration {
 	return min(max(trendWindow, windowGaps*g.usual()), longTrendWindow)
 }
 
-// trend keeps the lag of the window and a bit: the newest one, and some that are apart by a share of the window.
-func (p *progress) trend(at time.Time, window time.Duration) {
-	now := lagPoint{at.UnixMilli(), max(0, p.head-p.committed)}
-	keep := 0
-	for keep+1 < len(p.lags) && now.ms-p.lags[keep+1].ms >= window.Milliseconds() {
+// trend is the lag of a window and a bit: the newest one, and some that are apart by a share of the window.
+type trend []lagPoint
+
+// add takes the newest lag.
+func (t *trend) add(at time.Time, lag int64, window time.Duration) {
+	now, l, keep := lagPoint{at.UnixMilli(), lag}, *t, 0
+	for keep+1 < len(l) && now.ms-l[keep+1].ms >= window.Milliseconds() {
 		keep++
 	}
-	p.lags = slices.Delete(p.lags, 0, keep)
-	if n := len(p.lags); n >= 2 {
-		plateau := p.lags[n-2].lag == now.lag && p.lags[n-1].lag == now.lag // it needs its two ends only
-		if plateau || now.ms-p.lags[n-2].ms < 2*window.Milliseconds()/(maxLagPoints-1) {
-			p.lags[n-1] = now
+	l = slices.Delete(l, 0, keep)
+	if n := len(l); n >= 2 {
+		plateau := l[n-2].lag == now.lag && l[n-1].lag == now.lag // it needs its two ends only
+		if plateau || now.ms-l[n-2].ms < 2*window.Milliseconds()/(maxLagPoints-1) {
+			l[n-1], *t = now, l
 			return
 		}
 	}
-	if len(p.lags) == maxLagPoints {
-		p.lags = slices.Delete(p.lags, 1, 2)
+	if len(l) == maxLagPoints {
+		l = slices.Delete(l, 1, 2)
 	}
-	p.lags = append(p.lags, now)
+	*t = append(l, now)
+}
+
+// covers reports whether enough was watched to tell a trend: half of the window, and more than a wait for a commit.
+func (t trend) covers(at time.Time, window, wait time.Duration) bool {
+	if len(t) < 2 {
+		return false
+	}
+	seen := at.Sub(time.UnixMilli(t[0].ms))
+	return seen >= window/2 && seen > wait
+}
+
+// least is the least lag of the first half.
+func (t trend) least() int64 {
+	least := t[0].lag
+	for _, l := range t[:(len(t)+1)/2] {
+		least = min(least, l.lag)
+	}
+	return least
+}
+
+// trend keeps what waits on one partition.
+func (p *progress) trend(at time.Time, window time.Duration) {
+	p.lags.add(at, max(0, p.head-p.committed), window)
 }
 
 // grew reports whether the lag grew over the group's window by more than its own saw-tooth; ok is false when less than
@@ -71,20 +96,10 @@ func (p *progress) trend(at time.Time, window time.Duration) {
 // The wait is measured between looks, so it holds their interval too. A lag that grows by r seconds a second is seen where
 // r × window is well over the wait.
 func (p *groupPart) grew(at time.Time, gaps *gapRing) (grew, ok bool) {
-	if len(p.lags) < 2 {
-		return false, false
-	}
-	seen, wait := at.Sub(time.UnixMilli(p.lags[0].ms)), gaps.usual()
-	if seen < gaps.window()/2 || seen <= wait {
+	wait := gaps.usual()
+	if !p.lags.covers(at, gaps.window(), wait) {
 		return false, false
 	}
 	due, ok := p.part.heads.headBefore(at.Add(-wait))
-	if !ok {
-		return false, false
-	}
-	least := p.lags[0].lag
-	for _, l := range p.lags[:(len(p.lags)+1)/2] {
-		least = min(least, l.lag)
-	}
-	return due-p.progress.committed > least+1, true
+	return ok && due-p.progress.committed > p.lags.least()+1, ok
 }
