@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type dialled struct {
 	name     string
 	every    time.Duration
 	follower *series.Follower // nil: samples are pushed to the store
+	hosts    *dialledHosts    // nil as well
 	store    *series.Store
 	exported *kafka.Exported
 
@@ -39,11 +41,17 @@ type dialled struct {
 // dialledSpan is how many scrapes are copied at once while it catches up.
 const dialledSpan = 20
 
-func newDialled(name string, every time.Duration, store *series.Store, follower *series.Follower) *dialled {
-	return &dialled{
-		name: name, every: every, follower: follower, store: store, span: time.Duration(dialledSpan) * every,
-		exported: kafka.NewExported(kafka.ExportedOptions{Cluster: name, Series: store, Every: every}),
+// newDialled watches a cluster of a remote; nil is one whose samples are pushed.
+func newDialled(c remoteCluster, every time.Duration, store *series.Store, remote *series.Remote) *dialled {
+	d := &dialled{
+		name: c.name, every: every, store: store, span: time.Duration(dialledSpan) * every,
+		exported: kafka.NewExported(kafka.ExportedOptions{Cluster: c.name, Series: store, Every: every}),
 	}
+	if remote != nil {
+		d.follower = store.Follow(remote, exportedSelection(c))
+		d.hosts = &dialledHosts{cluster: c, remote: remote, store: store, every: every}
+	}
+	return d
 }
 
 // Name is exporters.
@@ -86,6 +94,9 @@ func (d *dialled) Collect(ctx context.Context, now time.Time, sink collectors.Si
 		if told, err = d.take(ctx, d.copied.Add(-d.every), sink); err != nil {
 			return err
 		}
+	}
+	if d.hosts != nil {
+		told = errors.Join(told, d.hosts.copy(ctx, now))
 	}
 	return told
 }

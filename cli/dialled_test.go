@@ -75,7 +75,7 @@ func newDialledLab(t *testing.T, prometheus string, start time.Time) *dialledLab
 // start begins to watch, as a new process does.
 func (l *dialledLab) start() {
 	c := remoteCluster{name: "eu", match: map[string]string{"kafka_cluster": "eu"}}
-	l.d = newDialled(c.name, scraped, l.places.series, l.places.series.Follow(l.remote, exportedSelection(c)))
+	l.d = newDialled(c, scraped, l.places.series, l.remote)
 }
 
 // until plays rounds and ticks up to a moment and returns the last round's error.
@@ -157,6 +157,40 @@ func TestDialled_Gap(t *testing.T) {
 	}
 	if got := l.produced(8 * time.Minute); got < 0.9*8*4*600 || got > 1.1*8*4*600 {
 		t.Errorf("over the gap %.0f records were counted, want some %d", got, 8*4*600)
+	}
+}
+
+// Machines of the cluster are followed too, from the minute on in which they are first told of, and those of others are not.
+func TestDialled_Machines(t *testing.T) {
+	end := time.Now().Add(-time.Hour).Truncate(time.Second)
+	prometheus := foreignStore(t, end, "eu", "us")
+	server := httptest.NewServer(prometheus.Handler())
+	t.Cleanup(server.Close)
+	var told []streamkeeper.Sample
+	first := end.Add(-4 * time.Minute)
+	for at := first; !at.After(end); at = at.Add(scraped) {
+		for cluster, instance := range map[string]string{"eu": "10.0.0.1:9100", "us": "10.0.0.2:9100"} {
+			told = append(told, streamkeeper.Sample{
+				Metric: "node_uname_info", At: at, Value: 1,
+				Labels: map[string]string{"kafka_cluster": cluster, "instance": instance, "nodename": "a"},
+			})
+		}
+	}
+	if err := prometheus.Append(t.Context(), told); err != nil {
+		t.Fatal(err)
+	}
+	l := newDialledLab(t, server.URL, end.Add(-6*time.Minute))
+	if err := l.until(end); err != nil {
+		t.Fatal(err)
+	}
+	q := streamkeeper.Query{ID: "q", Kind: streamkeeper.QueryInstant, Expr: `count_over_time(node_uname_info[1h])`}
+	answers, err := l.places.series.Read(t.Context(), end, []streamkeeper.Query{q})
+	if err != nil || len(answers["q"].Points) != 1 {
+		t.Fatalf("%v %+v, want one machine", err, answers["q"])
+	}
+	got := answers["q"].Points[0]
+	if got.Labels["cluster"] != "eu" || got.Labels["instance"] != "10.0.0.1:9100" || got.Value != 17 {
+		t.Errorf("%v %v, want the 17 samples of the machine of eu", got.Labels, got.Value)
 	}
 }
 

@@ -191,8 +191,7 @@ func (d *dialling) find(ctx context.Context, mine map[string]bool) error {
 		}
 		mine[c.name] = true
 		d.log.Info("watching a cluster through its exporters", "cluster", c.name, "every", every)
-		follower := d.store.Follow(d.remote, exportedSelection(c))
-		d.adopt(c.name, every, newDialled(c.name, every, d.store, follower))
+		d.adopt(c.name, every, newDialled(c, every, d.store, d.remote))
 	}
 	return errors.Join(errs...)
 }

@@ -170,7 +170,7 @@ func (s *system) addCollectors(registry *prometheus.Registry) error {
 	for _, cl := range s.config.Clusters {
 		every := s.config.interval(cl)
 		if cl.Pushed {
-			s.addDialled(cl.Name, every, newDialled(cl.Name, every, s.places.series, nil))
+			s.addDialled(cl.Name, every, newDialled(remoteCluster{name: cl.Name}, every, s.places.series, nil))
 			continue
 		}
 		if err := s.addCluster(cl, every, nil, nil, false); err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
@@ -26,7 +24,6 @@ const (
 	maxExported     = 1_000_000       // series of one cluster
 	slowestScrape   = 2 * time.Minute // slower ones miss what a diagnosis must see
 	exportedTimeout = 10 * time.Minute
-	maxHostSeries   = 20_000 // of machines and pods; more are somebody else's, mostly
 )
 
 // exportedBack is how much of the past of exporters that are scraped so often is read first.
@@ -106,27 +103,15 @@ func (e *exportedCluster) copy(ctx context.Context, p Process, places *places, a
 	return every, from, e.copyHosts(ctx, p, places, at)
 }
 
-// copyHosts brings what node_exporter, cAdvisor and kube-state-metrics told, as far as their series have the label that
-// parts the clusters, or there is but one cluster.
+// copyHosts brings what is told of machines and pods.
 func (e *exportedCluster) copyHosts(ctx context.Context, p Process, places *places, at time.Time) error {
-	all := hosts.Metrics()
-	for _, dialect := range slices.Sorted(maps.Keys(all)) {
-		rows, err := e.remote.Count(ctx, at, all[dialect], slices.Sorted(maps.Keys(e.match)))
-		if err != nil {
-			return err
-		}
-		n := 0
-		for _, row := range rows {
-			if maps.Equal(row.Labels, e.match) {
-				n += row.N
-			}
-		}
-		if n == 0 || n > maxHostSeries {
-			continue
-		}
-		p.progress("reading %d series of machines and pods (%s)", n, dialect)
-		sel := series.Selection{Metrics: all[dialect], Match: e.match, Set: map[string]string{"cluster": e.name}}
-		if _, err := places.series.CopyFrom(ctx, e.remote, sel, at.Add(-exportedLeast), at); err != nil {
+	found, err := hostSelections(ctx, e.remote, e.remoteCluster, at)
+	if err != nil {
+		return err
+	}
+	for _, h := range found {
+		p.progress("reading %d series of machines and pods (%s)", h.n, h.dialect)
+		if _, err := places.series.CopyFrom(ctx, e.remote, h.Selection, at.Add(-exportedLeast), at); err != nil {
 			return err
 		}
 	}

@@ -17,9 +17,17 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/collectors/series"
 )
 
-// foreignPrometheus holds what a kafka_exporter told of one group of a cluster, scraped every fifteen seconds for 50
-// minutes until end. Its members are gone since five minutes before that.
+// foreignPrometheus serves a foreignStore.
 func foreignPrometheus(t *testing.T, end time.Time, clusters ...string) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(foreignStore(t, end, clusters...).Handler())
+	t.Cleanup(server.Close)
+	return server
+}
+
+// foreignStore holds what a kafka_exporter told of one group of a cluster, scraped every fifteen seconds for 50
+// minutes until end. Its members are gone since five minutes before that.
+func foreignStore(t *testing.T, end time.Time, clusters ...string) *series.Store {
 	t.Helper()
 	store, err := series.Memory(series.Options{})
 	if err != nil {
@@ -54,9 +62,7 @@ func foreignPrometheus(t *testing.T, end time.Time, clusters ...string) *httptes
 	if err := store.Append(t.Context(), samples); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(store.Handler())
-	t.Cleanup(server.Close)
-	return server
+	return store
 }
 
 // diagnoseAs runs `diagnose` and returns its reports, exit code and what it said on standard error.
