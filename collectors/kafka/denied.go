@@ -47,6 +47,7 @@ type denials struct {
 	mu     sync.Mutex
 	denied map[sees]bool
 	groups map[string]time.Time // that may not be described, with when they were refused
+	topics map[string]bool      // that were seen once and are hidden now
 }
 
 func (d *denials) set(what sees, denied bool) {
@@ -69,23 +70,51 @@ func (c *Collector) Untold() []streamkeeper.NotJudged {
 		}
 	}
 	if names := sortedKeys(c.denials.groups); len(names) > 0 {
-		out = append(out, deniedGroups(c.o.Cluster, names))
+		out = append(out, c.hidden(streamkeeper.KindGroup, names, "its members and its lag", "their members and their lag"))
+	}
+	if names := sortedKeys(c.denials.topics); len(names) > 0 {
+		out = append(out, c.hidden(streamkeeper.KindTopic, names, "it is hidden by now", "they are hidden by now"))
 	}
 	return out
 }
 
-func deniedGroups(cluster string, names []string) streamkeeper.NotJudged {
-	row := streamkeeper.NotJudged{What: "group " + names[0] + ": its members and its lag", Needs: "the ACL Describe on the group"}
+// hidden tells of entities that may not be described: what is not known of one, and of several.
+func (c *Collector) hidden(kind streamkeeper.EntityKind, names []string, one, several string) streamkeeper.NotJudged {
+	row := streamkeeper.NotJudged{What: string(kind) + " " + names[0] + ": " + one, Needs: "the ACL Describe on the " + string(kind)}
 	if len(names) == 1 {
-		row.Entity = &streamkeeper.Entity{Kind: streamkeeper.KindGroup, Name: names[0], Cluster: cluster}
+		row.Entity = &streamkeeper.Entity{Kind: kind, Name: names[0], Cluster: c.o.Cluster}
 		return row
 	}
 	shown := strings.Join(names[:min(len(names), deniedNames)], ", ")
 	if len(names) > deniedNames {
 		shown += ", …"
 	}
-	row.What = fmt.Sprintf("%d groups: their members and their lag (%s)", len(names), shown)
+	row.What = fmt.Sprintf("%d %ss: %s (%s)", len(names), kind, several, shown)
 	return row
+}
+
+// hide notes that a topic is there, or may be, and is kept from us.
+func (d *denials) hide(topic string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.topics == nil {
+		d.topics = map[string]bool{}
+	}
+	if len(d.topics) < maxHidden {
+		d.topics[topic] = true
+	}
+}
+
+// shown notes which topics may be seen, and returns those that are still hidden.
+func (d *denials) shown(topics map[string]*topicState) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name := range d.topics {
+		if topics[name] != nil {
+			delete(d.topics, name)
+		}
+	}
+	return sortedKeys(d.topics)
 }
 
 // lately reports whether a group was refused so lately that it is not asked for again.
@@ -118,6 +147,7 @@ func (d *denials) forget(now time.Time) {
 // see is whole.
 func (c *Collector) denyGroup(s *snapshot, name string) {
 	delete(s.groups, name)
+	s.hide(streamkeeper.KindGroup, name)
 	c.denials.mu.Lock()
 	defer c.denials.mu.Unlock()
 	if c.denials.groups == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/streamkeeper-io/streamkeeper"
 	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
@@ -84,6 +85,9 @@ func (c *Collector) readMetadata(ctx context.Context, s *snapshot) {
 	}
 	s.clusterID, s.controller, s.brokers = c.cache.clusterID, c.cache.controller, c.cache.brokers
 	s.topics, s.topicsRead = c.cache.topics, true
+	for _, name := range c.denials.shown(s.topics) {
+		s.hide(streamkeeper.KindTopic, name)
+	}
 	for _, t := range s.topics {
 		t.forgetOffsets()
 	}
@@ -121,6 +125,9 @@ func (c *Collector) askMetadata(ctx context.Context) error {
 			continue // its copies stay where they are, whatever is done to a broker: it would hide that leaders were moved
 		}
 		topics[*t.Topic] = newTopicState(t)
+	}
+	if err := c.askVanished(ctx, topics); err != nil {
+		return err
 	}
 	c.cache.brokers, c.cache.topics = brokers, topics
 	return nil

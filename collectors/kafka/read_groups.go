@@ -15,7 +15,10 @@ import (
 	"github.com/streamkeeper-io/streamkeeper/collectors"
 )
 
-const groupsPerRequest = 500
+const (
+	groupsPerRequest = 500
+	consumerProtocol = "consumer"
+)
 
 // readGroups lists the consumer groups, describes them and reads their committed offsets.
 func (c *Collector) readGroups(ctx context.Context, s *snapshot) {
@@ -91,7 +94,7 @@ func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
 			if kind != "" && kind != "classic" && kind != "consumer" { // share and streams groups commit otherwise
 				continue
 			}
-			if g.ProtocolType != "" && g.ProtocolType != "consumer" { // Connect workers and the like
+			if g.ProtocolType != "" && g.ProtocolType != consumerProtocol { // Connect workers and the like
 				continue
 			}
 			if collectors.Own(g.Group) || c.denials.lately(g.Group, s.at) {
@@ -105,7 +108,9 @@ func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
 		}
 		return nil
 	}, s)
-	s.groupsRead = len(s.errors) == before
+	if s.groupsRead = len(s.errors) == before; s.groupsRead {
+		c.relist(s)
+	}
 }
 
 // coordinated sends a request about groups of one coordinator. It goes through the client's own routing, which asks again
@@ -128,6 +133,10 @@ func (c *Collector) coordinated(ctx context.Context, s *snapshot, req kmsg.Reque
 func (c *Collector) describedClassic(s *snapshot, g kmsg.DescribeGroupsResponseGroup) {
 	state := s.groups[g.Group]
 	if state == nil || !c.groupAnswered(s, g.Group, g.ErrorCode, g.State) {
+		return
+	}
+	if g.ProtocolType != "" && g.ProtocolType != consumerProtocol { // the name is another kind of group's by now
+		delete(s.groups, g.Group)
 		return
 	}
 	state.state, state.assignor, state.described = g.State, g.Protocol, true

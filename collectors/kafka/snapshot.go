@@ -3,6 +3,8 @@ package kafka
 import (
 	"math"
 	"time"
+
+	"github.com/streamkeeper-io/streamkeeper"
 )
 
 // unset marks an offset that is not known.
@@ -22,7 +24,8 @@ type snapshot struct {
 	reachable  map[int32]bool        // by node id: connected and answered
 	refused    map[int32]bool        // of those that did not: the host is there, and nobody listens
 	topics     map[string]*topicState
-	topicsRead bool // topics is the whole list
+	topicsRead bool                         // topics is the whole list
+	hidden     map[streamkeeper.Entity]bool // left out of the lists, and kept from us: not deleted, as far as we can know
 	groups     map[string]*groupState
 	groupsRead bool                         // groups is the whole list
 	asked      int                          // partitions whose heads were asked for

@@ -35,7 +35,8 @@ type tracker struct {
 	topics   map[string]*topicTrack
 	groups   map[string]*groupTrack
 	brokers  map[int32]*brokerTrack
-	metadata bool // was read in this round
+	hidden   map[streamkeeper.Entity]bool // was seen once, and is kept from us
+	metadata bool                         // was read in this round
 
 	exported    bool                         // this round was read from exporters
 	brokersTold int                          // how many brokers they named
@@ -59,6 +60,7 @@ func newTracker(o Options) *tracker {
 	return &tracker{
 		cluster: o.Cluster, kind: o.Kind, facts: o.Facts, maxPart: o.SeriesPartitions, born: o.FromStart,
 		topics: map[string]*topicTrack{}, groups: map[string]*groupTrack{}, brokers: map[int32]*brokerTrack{},
+		hidden: map[streamkeeper.Entity]bool{},
 	}
 }
 

@@ -75,7 +75,7 @@ func (t *tracker) absorbGroups(s *snapshot, r *round) {
 				labels: map[string]string{"cluster": t.cluster, "group": name},
 			}
 			t.groups[name] = g
-			if t.comparable() {
+			if t.new(streamkeeper.KindGroup, name) {
 				t.tellGroup(r, "group_created", name, "group %s is new")
 			}
 		}
@@ -93,7 +93,9 @@ func (t *tracker) absorbGroups(s *snapshot, r *round) {
 	}
 	slices.Sort(gone)
 	for _, name := range gone {
-		t.tellGroup(r, "group_deleted", name, "group %s is gone, with its place on every topic")
+		if t.gone(s, streamkeeper.KindGroup, name) {
+			t.tellGroup(r, "group_deleted", name, "group %s is gone, with its place on every topic")
+		}
 		delete(t.groups, name)
 	}
 }

@@ -88,7 +88,7 @@ func (t *tracker) absorbTopics(s *snapshot, r *round) {
 		topic, state := t.topics[name], s.topics[name]
 		switch {
 		case topic == nil || topic.id != state.id:
-			if t.comparable() {
+			if t.new(streamkeeper.KindTopic, name) {
 				if topic != nil {
 					t.tellTopic(r, "topic_deleted", name, map[string]any{"topic": name})
 					t.tellDeletedUnder(r, name, true)
@@ -113,11 +113,14 @@ func (t *tracker) absorbTopics(s *snapshot, r *round) {
 		for _, p := range topic.parts {
 			p.fresh = false
 		}
-		if s.topicsRead {
+		if !s.topicsRead {
+			continue
+		}
+		if t.gone(s, streamkeeper.KindTopic, name) {
 			t.tellTopic(r, "topic_deleted", name, map[string]any{"topic": name})
 			t.tellDeletedUnder(r, name, false)
-			delete(t.topics, name)
 		}
+		delete(t.topics, name)
 	}
 }
 
