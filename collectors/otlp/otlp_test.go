@@ -76,7 +76,10 @@ func (l *lab) Samples(_ context.Context, samples []streamkeeper.Sample) error {
 	return nil
 }
 
-func (l *lab) Events(_ context.Context, events []streamkeeper.Event, _ streamkeeper.Watermark) error {
+func (l *lab) Events(_ context.Context, events []streamkeeper.Event, w streamkeeper.Watermark) error {
+	if w.Source != sourceName || w.Cluster == "" || !w.Through.IsZero() {
+		l.t.Errorf("watermark %+v: want one that says whose the events are, for recordings, and covers nothing", w)
+	}
 	l.events = append(l.events, events...)
 	return nil
 }

@@ -60,8 +60,8 @@ func (s *Source) Collect(ctx context.Context, now time.Time, sink collectors.Sin
 		return err
 	}
 	if events := s.changes(now); len(events) > 0 {
-		// Without a watermark: what spans do not show may have happened all the same.
-		return sink.Events(ctx, events, streamkeeper.Watermark{})
+		// The watermark covers nothing: what spans do not show may have happened all the same.
+		return sink.Events(ctx, events, streamkeeper.Watermark{Source: sourceName, Cluster: s.cluster})
 	}
 	return nil
 }
