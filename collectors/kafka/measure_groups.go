@@ -90,6 +90,7 @@ type work struct {
 	lateKnown                              bool
 	stalled, going, growing, trended, busy int
 	frozen                                 time.Duration
+	peers                                  float64       // how late those that go on are at the most, in seconds
 	loss                                   time.Duration // until records are deleted unread; lossKnown says whether
 	lossKnown                              bool
 }
@@ -103,7 +104,7 @@ func (m meter) work() work {
 		}
 		w.fresh++
 		n := p.lag(p.part.start)
-		w.lag, w.top, w.frozen = w.lag+n, max(w.top, n), max(w.frozen, p.frozenFor(m.at))
+		w.lag, w.top = w.lag+n, max(w.top, n)
 		if p.part.start != unset && !p.assumed {
 			w.unread += max(0, p.part.start-p.progress.committed)
 		}
@@ -117,6 +118,7 @@ func (m meter) work() work {
 			w.stalled++
 		case !p.moved.IsZero() && p.moved.before(m.at) <= g.gaps.stallAfter(m.t.every):
 			w.going++
+			w.peers = max(w.peers, to)
 		}
 		if m.t.busy(p, m.at) {
 			w.busy++
@@ -127,7 +129,24 @@ func (m meter) work() work {
 		}
 	}
 	w.late, w.lateKnown = latest(least, most)
+	for _, p := range g.parts.all() {
+		if p.fresh {
+			w.frozen = max(w.frozen, m.stood(p, &w))
+		}
+	}
 	return w
+}
+
+// stood is how long a partition has stood still. One that was behind when we came, and has stood since, did so before: what it
+// goes on with is older than what the others of the group go on with by as much. Where none of them goes on nothing says since
+// when.
+func (m meter) stood(p *groupPart, w *work) time.Duration {
+	seen := p.frozenFor(m.at)
+	if p.frozen != momentOf(m.g.first) || w.going == 0 || p.assumed {
+		return seen
+	}
+	late, _ := p.late(m.at)
+	return max(seen, time.Duration((late-w.peers)*float64(time.Second)))
 }
 
 // grew reports whether the lag of a partition grew: by itself, or as part of what its member does not get done, while it does

@@ -73,15 +73,9 @@ func (m meter) countedFreezes(parts int) {
 	}
 }
 
-// stoodLong reports whether a partition has stood still for frozenLong: it was seen to, or it was seen to stall and what is
-// to be read next has waited for longer than that and a usual wait, so that it stood before we came.
+// stoodLong reports whether a partition was seen to stall, and has stood still for frozenLong.
 func (m meter) stoodLong(p *groupPart) bool {
-	stood, least := p.frozenFor(m.at), m.g.gaps.stallAfter(m.t.every)
-	if stood < least {
-		return false
-	}
-	late, _ := p.late(m.at)
-	return stood >= frozenLong || late >= (frozenLong+m.g.gaps.usual()).Seconds()
+	return p.frozenFor(m.at) >= m.g.gaps.stallAfter(m.t.every) && m.stood(p, &m.g.work) >= frozenLong
 }
 
 // share is what one member has of a group's work.

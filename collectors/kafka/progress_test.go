@@ -67,6 +67,36 @@ func TestLagSkipsWhatRetentionDeleted(t *testing.T) {
 	}
 }
 
+// What stands still when we come is older than what the group goes on with elsewhere by as long as it has stood.
+func TestStoodBeforeWeCame(t *testing.T) {
+	group := func(stands int64) map[string]float64 {
+		s := newScene(t, 3)
+		s.members = map[string][]int32{"a": {0}, "b": {1, 2}}
+		s.heads, s.commit = []int64{2000, 2000, 2000}, []int64{stands, 1950, 1950}
+		for n := range 8 {
+			s.look()
+			for p := range int32(3) { // ten records a second
+				part := s.track.part(partition{"t", p})
+				for _, offset := range []int64{1000, 1900, 1950} {
+					stamp := at(float64(offset-2000) / 10).UnixMilli()
+					part.learnt().stamps.add(mark{offset, stamp, stamp})
+				}
+				s.heads[p] += 50
+				if p > 0 && n%2 == 1 {
+					s.commit[p] = s.heads[p] - 50
+				}
+			}
+		}
+		return s.series
+	}
+	if got := group(1000)["group_frozen_seconds"]; got < 120 || got > 135 {
+		t.Errorf("%v s; it was seen to stand for 35 s, and is late by 135", got)
+	}
+	if got := group(1950)["group_frozen_seconds"]; got < 35 || got > 41 {
+		t.Errorf("%v s; it was seen to stand for 35 s", got)
+	}
+}
+
 func TestStallAfter(t *testing.T) {
 	for _, test := range []struct {
 		name  string
