@@ -165,6 +165,7 @@ func tickAfterLooks(ctx context.Context, p Process, tick *diagnose.Tick, cluster
 	every := tick.Config.Interval
 	end, _ := ctx.Deadline()
 	for {
+		var now time.Time
 		overdue := time.NewTimer(2 * tick.Config.Interval)
 		select {
 		case <-ctx.Done():
@@ -176,11 +177,12 @@ func tickAfterLooks(ctx context.Context, p Process, tick *diagnose.Tick, cluster
 		case at := <-looked:
 			overdue.Stop()
 			looks = append(looks[max(0, len(looks)-recentLooks):], at)
-			tick.Config.Interval, tick.Config.Lag = max(every, longestGap(looks)), time.Since(at)
-		case <-overdue.C:
+			now = time.Now()
+			tick.Config.Interval, tick.Config.Lag = max(every, longestGap(looks)), sinceLook(now, at)
+		case now = <-overdue.C:
 			tick.Config.Lag = 0
 		}
-		report, _, next, err := tick.Run(ctx, cluster, time.Now(), memory)
+		report, _, next, err := tick.Run(ctx, cluster, now, memory)
 		if err != nil {
 			if ctx.Err() != nil {
 				continue
@@ -191,6 +193,10 @@ func tickAfterLooks(ctx context.Context, p Process, tick *diagnose.Tick, cluster
 		p.progress("observing, %s left: %s", span(time.Until(end)), headline(report))
 	}
 }
+
+// sinceLook is how far a tick looks back to see a look as it was: what the look stored is of that millisecond, and its events
+// are whole up to when it began and no further.
+func sinceLook(now, began time.Time) time.Duration { return now.Sub(began.Truncate(time.Millisecond)) }
 
 // longestGap is the longest time between two neighbours.
 func longestGap(times []time.Time) (longest time.Duration) {

@@ -59,6 +59,18 @@ func (w *warmCluster) Collect(ctx context.Context, now time.Time, sink collector
 	return w.slowCluster.Collect(ctx, now, sink)
 }
 
+// A tick after a look sees what that stored, and knows that nothing else happened before it.
+func TestTicksLookBackToTheLook(t *testing.T) {
+	began := time.Now()
+	for range 1000 {
+		began = began.Add(1_234_567 * time.Nanosecond)
+		now := began.Add(1_111_111_111 * time.Nanosecond)
+		if sees := now.Add(-sinceLook(now, began)); sees.After(began) || sees.UnixMilli() != began.UnixMilli() {
+			t.Fatalf("a look at %s is seen as of %s", began, sees)
+		}
+	}
+}
+
 func TestLongestGap(t *testing.T) {
 	second := func(n int) time.Time { return time.Unix(int64(n), 0) }
 	for want, times := range map[time.Duration][]time.Time{
