@@ -160,15 +160,15 @@ func (p *program) logPrior(s *space, h *hypothesis, given []int32) float64 {
 	if h.other {
 		return logit(p.opt.OtherPrior) + p.chains(s, h, given)
 	}
-	sum := 0.0
+	sum, temporal := 0.0, 0.0
 	for _, m := range h.list() {
 		c := &p.causes[m]
-		sum += c.temporal
+		temporal += c.temporal
 		if !p.follows(m, h.list(), given) {
 			sum += c.logOdds
 		}
 	}
-	return sum + p.chains(s, h, given)
+	return sum + clampTiming(temporal) + p.chains(s, h, given)
 }
 
 // chains adds the part of the prior that comes from declared consequences.

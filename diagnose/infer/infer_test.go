@@ -185,6 +185,30 @@ func TestTemporalFactor(t *testing.T) {
 	}
 }
 
+// The dates of a few effects are one order, however many causes are told from them.
+func TestDatesAreOneOrder(t *testing.T) {
+	m := newNet().symptom("late", .01, streamkeeper.Present).node("fact", .01, streamkeeper.Present).
+		cause("a", .05, map[string]float64{"late": .8, "fact": .8}).
+		cause("b", .05, map[string]float64{"late": .8, "fact": .8}).Model
+	m.Nodes[0].Since, m.Nodes[1].Since = noon.Add(-9*time.Minute), noon.Add(-10*time.Minute)
+	for i := range m.Causes {
+		for j := range m.Causes[i].Edges {
+			m.Causes[i].Edges[j].After = [2]time.Duration{0, 5 * time.Minute}
+		}
+	}
+	p := compile(m, DefaultOptions())
+	of := func(causes ...int32) float64 {
+		h, odds := hypothesis{}, 0.0
+		for _, c := range causes {
+			h.add(c)
+			odds += p.causes[c].logOdds
+		}
+		return p.logPrior(&p.blocks[0], &h, nil) - odds
+	}
+	near(t, "the order of one cause", of(0), math.Log(1.3*1.3), 1e-9)
+	near(t, "the order of two", of(0, 1), math.Log(timingMax), 1e-9)
+}
+
 // A declared consequence takes its chance from its root and is no second fault.
 func TestChain(t *testing.T) {
 	build := func(chain bool) Model {

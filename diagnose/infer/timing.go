@@ -103,5 +103,11 @@ func (p *program) temporal(c *cause, evidence time.Time) float64 {
 	if factor > 1 && dated < 2 {
 		return 0 // one date alone is no order
 	}
-	return math.Log(min(max(factor, timingMin), timingMax))
+	return clampTiming(math.Log(factor))
+}
+
+// clampTiming keeps a temporal factor within its bounds, by its logarithm. Several causes in one hypothesis share them: they
+// are told from the same dates, and more causes must not make a better order of them.
+func clampTiming(log float64) float64 {
+	return min(max(log, math.Log(timingMin)), math.Log(timingMax))
 }
