@@ -183,10 +183,10 @@ func tickAfterLooks(ctx context.Context, p Process, tick *diagnose.Tick, cluster
 			tick.Config.Lag = 0
 		}
 		report, _, next, err := tick.Run(ctx, cluster, now, memory)
+		if ctx.Err() != nil {
+			continue // it may rest on half a look
+		}
 		if err != nil {
-			if ctx.Err() != nil {
-				continue
-			}
 			return last, err
 		}
 		last, memory = report, next

@@ -24,7 +24,8 @@ type Options struct {
 	Jitter func(n time.Duration) time.Duration
 	// Patience is how long a round may take although the next is due; less than that is until then.
 	Patience time.Duration
-	// After is told after each round when that began; nil is nobody. It must not block.
+	// After is told after each round when that began, though not of one that was cut because the scheduler ends; nil is
+	// nobody. It must not block.
 	After func(began time.Time)
 }
 
@@ -129,7 +130,11 @@ func (s *Scheduler) spread() time.Duration {
 func (s *Scheduler) round(ctx context.Context, src *source) {
 	now := s.o.Now()
 	if s.o.After != nil {
-		defer s.o.After(now)
+		defer func() {
+			if ctx.Err() == nil {
+				s.o.After(now)
+			}
+		}()
 	}
 	rctx, cancel := context.WithTimeout(ctx, max(src.every, s.o.Patience))
 	err := collect(rctx, now, src.collector, s.o.Sink)

@@ -149,6 +149,29 @@ func TestSchedulerHasPatience(t *testing.T) {
 	})
 }
 
+// What a round saw that was cut by the end says nothing.
+func TestSchedulerTellsOfNoCutRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var told []float64
+		slow := &fake{name: "slow", round: func(ctx context.Context, _ int) error {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			return ctx.Err()
+		}}
+		s := NewScheduler(Options{
+			Sink: &memorySink{}, Jitter: noJitter, After: func(began time.Time) { told = append(told, began.Sub(start).Seconds()) },
+		})
+		s.Add(slow, 2*time.Second, "c")
+		runFor(t, s, 4500*time.Millisecond)
+		if d := cmp.Diff([]float64{0, 2}, told); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
 // Many sources do not begin in the same instant, and nobody waits for a first answer because of it.
 func TestSchedulerSpreadsTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
