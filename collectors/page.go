@@ -18,7 +18,8 @@ import (
 // a scrape of /metrics only copies it. A page that is shown is not changed any more.
 type Page struct {
 	families map[string]*family
-	zipped   atomic.Bool // it was asked for so
+	sizes    map[string]int // what is expected of families, in bytes
+	zipped   atomic.Bool    // it was asked for so
 }
 
 type family struct {
@@ -30,7 +31,26 @@ type family struct {
 }
 
 // NewPage makes an empty page.
-func NewPage() *Page { return &Page{families: map[string]*family{}} }
+func NewPage() *Page { return &Page{families: map[string]*family{}, sizes: map[string]int{}} }
+
+// NewPageAfter makes an empty page that is expected to be as large as the one before it, which may be nil.
+func NewPageAfter(before *Page) *Page {
+	p := NewPage()
+	if before != nil {
+		for name, f := range before.families {
+			p.sizes[name] = len(f.lines) + len(f.lines)/16
+		}
+	}
+	return p
+}
+
+// Expect says how many bytes of lines a family may come to, where no page before it told: lines that grow step by step are
+// moved several times.
+func (p *Page) Expect(name string, bytes int) {
+	if p.sizes[name] == 0 {
+		p.sizes[name] = bytes
+	}
+}
 
 // Add writes a sample; help says what its name means. No two samples may have the same name and labels.
 func (p *Page) Add(s streamkeeper.Sample, help string) {
@@ -59,7 +79,7 @@ func (p *Page) Line(name, help string, labels []byte, v float64) {
 func (p *Page) family(name, help string) *family {
 	f := p.families[name]
 	if f == nil {
-		f = &family{help: help, kind: "gauge"}
+		f = &family{help: help, kind: "gauge", lines: make([]byte, 0, p.sizes[name])}
 		if strings.HasSuffix(name, "_total") {
 			f.kind = "counter"
 		}

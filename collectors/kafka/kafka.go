@@ -148,7 +148,7 @@ func (c *Collector) Collect(ctx context.Context, now time.Time, sink collectors.
 	r := c.track.absorb(s)
 	c.readSent(ctx, now)
 	c.track.measure(r)
-	c.show(c.track.page(s, r))
+	c.show(c.track.page(s, r, c.page.Load()))
 
 	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeGrace)
 	defer cancel()

@@ -56,27 +56,38 @@ func (p *partTrack) watchStart(at time.Time, before int64) {
 // measured where the start of the log was seen to move, else the configured time, the soonest that can be. ok is false
 // where the configuration is not known, and where a size limits the log and nothing of that was seen yet.
 func (topic *topicTrack) lifetime(p *partTrack) (life time.Duration, forever, ok bool) {
-	policy, known := topic.configs["cleanup.policy"]
-	ms, errMS := strconv.ParseInt(topic.configs["retention.ms"], 10, 64)
-	bytes, errBytes := strconv.ParseInt(topic.configs["retention.bytes"], 10, 64)
+	kept := topic.keeps
 	switch {
-	case !known || errMS != nil || errBytes != nil:
+	case !kept.known:
 		return 0, false, false
-	case !strings.Contains(policy, "delete"), ms < 0 && bytes < 0:
+	case !kept.deletes, kept.ms < 0 && kept.bytes < 0:
 		return 0, true, true
 	}
 	least := longestLife
-	if ms >= 0 {
-		least = time.Duration(min(ms, longestLife.Milliseconds())) * time.Millisecond
+	if kept.ms >= 0 {
+		least = time.Duration(min(kept.ms, longestLife.Milliseconds())) * time.Millisecond
 	}
 	if d := p.deletion; d.moves >= startsSeen && d.looks > 0 {
 		seen := time.Duration(d.ages / float64(d.looks) * float64(time.Second))
-		if bytes < 0 {
+		if kept.bytes < 0 {
 			seen = max(seen, least) // somebody deletes by hand what time has not deleted yet
 		}
 		return seen, false, true
 	}
-	return least, false, bytes < 0
+	return least, false, kept.bytes < 0
+}
+
+// keeps is what a topic's configuration says of how long records live; negative limits are none.
+type keeps struct {
+	known, deletes bool
+	ms, bytes      int64
+}
+
+func keepsOf(configs map[string]string) keeps {
+	policy, known := configs["cleanup.policy"]
+	ms, errMS := strconv.ParseInt(configs["retention.ms"], 10, 64)
+	bytes, errBytes := strconv.ParseInt(configs["retention.bytes"], 10, 64)
+	return keeps{known: known && errMS == nil && errBytes == nil, deletes: strings.Contains(policy, "delete"), ms: ms, bytes: bytes}
 }
 
 // pace is how a late group advances through what was written, commit by commit.

@@ -33,11 +33,14 @@ func (c *Collector) show(p *collectors.Page) {
 	c.page.Store(p)
 }
 
-// page writes what a round measured, and what is not worth a series of its own but is expected of an exporter: the lag of
+// page writes, after the one before it, what a round measured, and what is not worth a series of its own but is expected of an exporter: the lag of
 // every partition that a group reads, and what things are called.
-func (t *tracker) page(s *snapshot, r *round) *collectors.Page {
-	p := pageWriter{Page: collectors.NewPage(), t: t}
-	p.each = t.rows() <= pageRows
+func (t *tracker) page(s *snapshot, r *round, before *collectors.Page) *collectors.Page {
+	const usualRow = 128 // bytes
+	p := pageWriter{Page: collectors.NewPageAfter(before), t: t}
+	if p.each = t.rows() <= pageRows; p.each {
+		p.Expect(partitionLag, t.rows()*usualRow)
+	}
 	for _, x := range r.samples {
 		if !p.each || x.Metric != partitionLag {
 			p.Add(x, help(x.Metric))

@@ -70,7 +70,7 @@ func TestPageIsBounded(t *testing.T) {
 	g := s.track.groups["g"]
 	r := &round{at: at(s.now)}
 	s.track.measure(r)
-	if got := strings.Count(text(t, s.track.page(&snapshot{}, r)), "\n"+partitionLag+"{"); got != 3 {
+	if got := strings.Count(text(t, s.track.page(&snapshot{}, r, nil)), "\n"+partitionLag+"{"); got != 3 {
 		t.Errorf("%d of 3 rows", got)
 	}
 	spare := g.parts.at(partition{"t", 2})
@@ -80,7 +80,7 @@ func TestPageIsBounded(t *testing.T) {
 	}
 	r = &round{at: at(s.now)}
 	s.track.measure(r)
-	got := text(t, s.track.page(&snapshot{}, r))
+	got := text(t, s.track.page(&snapshot{}, r, nil))
 	if n := strings.Count(got, "\n"+partitionLag+"{"); n == 0 || n > worstRows {
 		t.Errorf("%d rows, want the %d worst at the most", n, worstRows)
 	}

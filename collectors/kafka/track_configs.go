@@ -45,7 +45,7 @@ func (t *tracker) absorbConfigs(s *snapshot, r *round) {
 				p.deletion = deletion{}
 			}
 		}
-		topic.configs = now
+		topic.configs, topic.keeps = now, keepsOf(now)
 		for _, p := range topic.parts {
 			p.configure(now)
 		}

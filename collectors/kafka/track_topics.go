@@ -21,6 +21,7 @@ type topicTrack struct {
 	read     bool // in this round
 	replicas int32
 	configs  map[string]string
+	keeps    keeps
 	labels   map[string]string
 
 	transacted bool      // it holds transactions

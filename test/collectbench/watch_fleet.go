@@ -93,7 +93,8 @@ func watchFleet(ctx context.Context, o options) (r fleetResult, err error) {
 func scrapeFor(ctx context.Context, srv *server.Server, lasting time.Duration) (took []time.Duration, bytes int64, err error) {
 	ticker := time.NewTicker(scrapeEvery)
 	defer ticker.Stop()
-	for end := time.Now().Add(lasting); time.Now().Before(end); {
+	began := time.Now()
+	for time.Since(began) < lasting {
 		select {
 		case <-ctx.Done():
 			return nil, 0, ctx.Err()
@@ -103,7 +104,9 @@ func scrapeFor(ctx context.Context, srv *server.Server, lasting time.Duration) (
 		if err != nil {
 			return nil, 0, err
 		}
-		took, bytes = append(took, d), n
+		if took, bytes = append(took, d), n; d > maxScrape {
+			say("a scrape took %.2f s, %.0f s after the start", d.Seconds(), time.Since(began).Seconds())
+		}
 	}
 	return took, bytes, nil
 }
