@@ -65,6 +65,15 @@ func (s *snapshot) byCoordinator(pass func(*groupState) bool) [][]string {
 	return out
 }
 
+// atCoordinators lists the groups by who listed them.
+func (s *snapshot) atCoordinators() map[int32][]string {
+	lists := map[int32][]string{}
+	for _, names := range s.byCoordinator(func(*groupState) bool { return true }) {
+		lists[s.groups[names[0]].coordinator] = names
+	}
+	return lists
+}
+
 // topicNames are the topics by their ids.
 func (s *snapshot) topicNames() map[[16]byte]string {
 	names := make(map[[16]byte]string, len(s.topics))
@@ -210,26 +219,48 @@ func (c *Collector) groupAnswered(s *snapshot, name string, code int16, state st
 	return true
 }
 
+// committedAtOnce is how many requests for committed offsets are under way: a coordinator works on one while the answer to
+// another is read.
+const committedAtOnce = 3
+
 func (c *Collector) readCommitted(ctx context.Context, s *snapshot, topics map[[16]byte]string) {
-	for _, names := range s.byCoordinator(func(*groupState) bool { return true }) {
+	var (
+		mu   sync.Mutex // of the snapshot, the cache and rest
+		rest []string   // groups that have moved, or all of brokers that take one at a time
+		wg   sync.WaitGroup
+	)
+	free := make(chan struct{}, committedAtOnce)
+	for coordinator, names := range s.atCoordinators() {
 		for len(names) > 0 {
 			var chunk []string
 			chunk, names = c.track.affordable(names)
-			if rest := c.readCommittedAt(ctx, s, s.groups[chunk[0]].coordinator, chunk, topics); len(rest) > 0 {
-				c.coordinated(ctx, s, committedRequest(rest), "reading committed offsets", func(resp kmsg.Response) {
-					c.takeAllCommitted(s, resp.(*kmsg.OffsetFetchResponse), topics)
-				})
-			}
+			free <- struct{}{}
+			wg.Go(func() {
+				left := c.readCommittedAt(ctx, s, &mu, coordinator, chunk, topics)
+				mu.Lock()
+				rest = append(rest, left...)
+				mu.Unlock()
+				<-free
+			})
 		}
+	}
+	wg.Wait()
+	for chunk := range slices.Chunk(rest, groupsPerRequest) {
+		c.coordinated(ctx, s, committedRequest(chunk), "reading committed offsets", func(resp kmsg.Response) {
+			c.takeAllCommitted(s, resp.(*kmsg.OffsetFetchResponse), topics)
+		})
 	}
 }
 
 // readCommittedAt asks the coordinator that listed the groups, and returns those that it could not answer for: groups that
 // have moved, or all of a broker that takes one at a time. The client's own routing would ask the cluster about the topics in
 // each answer.
-func (c *Collector) readCommittedAt(ctx context.Context, s *snapshot, coordinator int32, names []string, topics map[[16]byte]string) (rest []string) {
+func (c *Collector) readCommittedAt(ctx context.Context, s *snapshot, mu *sync.Mutex, coordinator int32, names []string, topics map[[16]byte]string) (rest []string) {
 	const batched = 8 // the first version that takes several groups
-	if c.cache.oneByOne {
+	mu.Lock()
+	oneByOne := c.cache.oneByOne
+	mu.Unlock()
+	if oneByOne {
 		return names
 	}
 	err := c.budget.Wait(ctx)
@@ -237,12 +268,15 @@ func (c *Collector) readCommittedAt(ctx context.Context, s *snapshot, coordinato
 	if err == nil {
 		answer, err = c.client.Broker(int(coordinator)).RetriableRequest(ctx, committedRequest(names))
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if err != nil {
 		s.errors = append(s.errors, fmt.Errorf("reading committed offsets from broker %d: %w", coordinator, err))
 		return nil
 	}
 	resp := answer.(*kmsg.OffsetFetchResponse)
-	if c.cache.oneByOne = resp.Version < batched; c.cache.oneByOne {
+	if resp.Version < batched {
+		c.cache.oneByOne = true
 		return names
 	}
 	resp.Groups = slices.DeleteFunc(resp.Groups, func(g kmsg.OffsetFetchResponseGroup) bool {
