@@ -66,6 +66,36 @@ func (f *film) quiet(in Input, ticks int) {
 	}
 }
 
+// An answer whose wording wavers between a name and a set with that name is told as soon as one that does not.
+func TestWordingWavers(t *testing.T) {
+	name, set, elsewhere := finding("stuck", orders, .62), finding("stuck", orders, .7), finding("stuck", billing, .62)
+	set.Finding.ID, set.Finding.Causes = "missing|stuck@orders", []string{"stuck", "missing"}
+	other := finding("poison", orders, .62)
+	for what, c := range map[string]struct {
+		before []Candidate
+		told   bool
+	}{
+		"the name was likely":      {[]Candidate{name, name}, true},
+		"now and then":             {[]Candidate{name, set}, true},
+		"only elsewhere":           {[]Candidate{elsewhere, elsewhere}, false},
+		"another name was":         {[]Candidate{other, other}, false},
+		"the set was, now a name":  {[]Candidate{set, set}, false},
+		"nothing was before":       {nil, false},
+		"the set was all the time": {[]Candidate{set, set}, true},
+	} {
+		f, last := play(t), set
+		if what == "the set was, now a name" {
+			last = name
+		}
+		for _, b := range c.before {
+			f.tick(Input{Candidates: []Candidate{b}})
+		}
+		if out := f.tick(Input{Candidates: []Candidate{last}}); (len(out.Told) > 0) != c.told {
+			t.Errorf("%s: told %d", what, len(out.Told))
+		}
+	}
+}
+
 func finding(cause string, e streamkeeper.Entity, p float64) Candidate {
 	return Candidate{
 		Finding: streamkeeper.Finding{

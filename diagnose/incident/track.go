@@ -2,6 +2,7 @@ package incident
 
 import (
 	"math/bits"
+	"slices"
 
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 )
@@ -41,12 +42,14 @@ func (t Track) missing(n need) int { return max(1, n.ticks-t.count(n)) }
 func (s *step) follow(old map[string]Track) map[string]Track {
 	out := map[string]Track{}
 	for id, t := range old {
-		out[id] = s.advance(t, s.byID[id])
+		if s.byID[id] == nil {
+			out[id] = s.advance(t, nil)
+		}
 	}
 	for id, c := range s.byID {
-		if _, ok := old[id]; !ok {
-			out[id] = s.advance(Track{}, c)
-		}
+		t := old[id]
+		t.Recent |= narrower(old, &c.Finding)
+		out[id] = s.advance(t, c)
 	}
 	s.displace(out)
 	s.remember(out)
@@ -56,6 +59,25 @@ func (s *step) follow(old map[string]Track) map[string]Track {
 		}
 	}
 	return out
+}
+
+// narrower is in which ticks a part of an answer set was named on the same entity: it is as likely as its part, so the set was
+// likely then too. An answer whose wording wavers between the two is told no later.
+func narrower(tracks map[string]Track, set *streamkeeper.Finding) (recent uint32) {
+	for _, t := range tracks {
+		if t.Last.Entity != set.Entity || len(set.Causes) <= max(1, len(t.Last.Causes)) {
+			continue
+		}
+		causes := t.Last.Causes
+		if len(causes) == 0 {
+			causes = []string{t.Last.Cause}
+		}
+		outside := func(cause string) bool { return !slices.Contains(set.Causes, cause) }
+		if !slices.ContainsFunc(causes, outside) {
+			recent |= t.Recent
+		}
+	}
+	return recent
 }
 
 // remember keeps a chain together while its leader is told. Whoever dies of a record is back in seconds: what shows the
