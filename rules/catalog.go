@@ -8,7 +8,7 @@ import (
 	streamkeeper "github.com/streamkeeper-io/streamkeeper"
 )
 
-// Catalog is a loaded, checked and compiled set of rules. It is immutable.
+// Catalog is a loaded, checked and compiled set of rules. It never changes, and is safe for concurrent use.
 type Catalog struct {
 	signals  map[string]*Signal
 	nodes    map[string]*Node

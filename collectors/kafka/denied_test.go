@@ -15,16 +15,17 @@ import (
 	"github.com/streamkeeper-io/streamkeeper"
 )
 
-// With Describe alone a cluster is watched: what is refused is no failure, and is told with the ACL that would let us.
-func TestCollector_ToldWhatItMayNotSee(t *testing.T) {
-	describe := func(resource kmsg.ACLResourceType, name string, allow bool) kfake.ACL {
-		return kfake.ACL{Resource: resource, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationDescribe, Allow: allow}
-	}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"), kfake.EnableSASL(), kfake.EnableACLs(),
-		kfake.Superuser("PLAIN", "admin", "secret"),
-		kfake.User("PLAIN", "reader", "secret",
-			describe(kmsg.ACLResourceTypeTopic, "*", true), describe(kmsg.ACLResourceTypeGroup, "*", true),
-			describe(kmsg.ACLResourceTypeCluster, "kafka-cluster", true), describe(kmsg.ACLResourceTypeGroup, "hidden", false)))
+// describe is an ACL of a guarded cluster's reader.
+func describe(resource kmsg.ACLResourceType, name string, allow bool) kfake.ACL {
+	return kfake.ACL{Resource: resource, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationDescribe, Allow: allow}
+}
+
+// guarded is a fake cluster with ACLs and who watches it with no more rights than given, beside somebody who may do all. The
+// groups have committed on the first of the topics.
+func guarded(t *testing.T, topics, groups []string, acls ...kfake.ACL) (*kfake.Cluster, *kadm.Client, *Collector) {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, topics...), kfake.EnableSASL(), kfake.EnableACLs(),
+		kfake.Superuser("PLAIN", "admin", "secret"), kfake.User("PLAIN", "reader", "secret", acls...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,13 +36,29 @@ func TestCollector_ToldWhatItMayNotSee(t *testing.T) {
 	}
 	t.Cleanup(client.Close)
 	admin := kadm.NewClient(client)
-	for _, group := range []string{"billing", "hidden"} {
+	for _, group := range groups {
 		var offsets kadm.Offsets
-		offsets.AddOffset("orders", 0, 0, -1)
+		offsets.AddOffset(topics[0], 0, 0, -1)
 		if err := admin.CommitAllOffsets(t.Context(), group, offsets); err != nil {
 			t.Fatal(err)
 		}
 	}
+	c, err := New(Options{
+		Cluster: "c", Kind: "kafka", Brokers: cluster.ListenAddrs(), RequestsPerSecond: 10_000,
+		Security: Security{SASL: SASL{Mechanism: "PLAIN", User: "reader", Password: "secret"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return cluster, admin, c
+}
+
+// With Describe alone a cluster is watched: what is refused is no failure, and is told with the ACL that would let us.
+func TestCollector_ToldWhatItMayNotSee(t *testing.T) {
+	cluster, _, c := guarded(t, []string{"orders"}, []string{"billing", "hidden"},
+		describe(kmsg.ACLResourceTypeTopic, "*", true), describe(kmsg.ACLResourceTypeGroup, "*", true),
+		describe(kmsg.ACLResourceTypeCluster, "kafka-cluster", true), describe(kmsg.ACLResourceTypeGroup, "hidden", false))
 	// Kafka lists all groups for who may describe the cluster, the fake only those that may be described.
 	cluster.ControlKey(kmsg.ListGroups.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -53,14 +70,6 @@ func TestCollector_ToldWhatItMayNotSee(t *testing.T) {
 		}
 		return resp, nil, true
 	})
-	c, err := New(Options{
-		Cluster: "c", Brokers: cluster.ListenAddrs(), RequestsPerSecond: 10_000,
-		Security: Security{SASL: SASL{Mechanism: "PLAIN", User: "reader", Password: "secret"}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
 	var seen seenGroups
 	for i := range 3 {
 		if err := c.Collect(t.Context(), time.Now().Add(time.Duration(i)*5*time.Second), &seen); err != nil {

@@ -133,8 +133,8 @@ func (c *Collector) askMetadata(ctx context.Context) error {
 	return nil
 }
 
-// metadata asks for topics and what we may do with them, or for all without that where topics is nil. Which broker answers the client finds out, and learns where all are: it is asked for
-// no topics, because it would keep a copy of each.
+// metadata asks for topics and what we may do with them, or for all without that where topics is nil. Which broker answers the
+// client finds out, and learns where all are: it is asked for no topics, because it would keep a copy of each.
 func (c *Collector) metadata(ctx context.Context, topics []kmsg.MetadataRequestTopic) (*kmsg.MetadataResponse, error) {
 	if err := c.budget.Wait(ctx); err != nil {
 		return nil, err

@@ -8,10 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"github.com/streamkeeper-io/streamkeeper"
 )
@@ -30,36 +27,8 @@ func (*told) Inventory(context.Context, streamkeeper.Inventory) error { return n
 
 // A topic and a group that an ACL hides were not deleted, and are not new when they may be seen again.
 func TestCollector_HiddenIsNotDeleted(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders", "kept", "dropped"), kfake.EnableSASL(), kfake.EnableACLs(),
-		kfake.Superuser("PLAIN", "admin", "secret"),
-		kfake.User("PLAIN", "reader", "secret",
-			kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "*", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationDescribe, Allow: true},
-			kfake.ACL{Resource: kmsg.ACLResourceTypeGroup, Name: "*", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationDescribe, Allow: true}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "admin", Pass: "secret"}.AsMechanism()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	admin := kadm.NewClient(client)
-	for _, group := range []string{"billing", "ended", "kept"} {
-		var offsets kadm.Offsets
-		offsets.AddOffset("kept", 0, 0, -1)
-		if err := admin.CommitAllOffsets(t.Context(), group, offsets); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := New(Options{
-		Cluster: "c", Kind: "kafka", Brokers: cluster.ListenAddrs(), RequestsPerSecond: 10_000,
-		Security: Security{SASL: SASL{Mechanism: "PLAIN", User: "reader", Password: "secret"}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
+	_, admin, c := guarded(t, []string{"kept", "orders", "dropped"}, []string{"billing", "ended", "kept"},
+		describe(kmsg.ACLResourceTypeTopic, "*", true), describe(kmsg.ACLResourceTypeGroup, "*", true))
 	var sink told
 	at := time.Now()
 	round := func() []string {
