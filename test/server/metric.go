@@ -22,7 +22,7 @@ func metric(page io.Reader, name string, labels []string) (float64, error) {
 lines:
 	for lines := bufio.NewScanner(io.LimitReader(page, 64<<20)); lines.Scan(); {
 		line := lines.Text()
-		if !strings.HasPrefix(line, name+"{") {
+		if !strings.HasPrefix(line, name+"{") && !strings.HasPrefix(line, name+" ") {
 			continue
 		}
 		for _, l := range labels {
