@@ -60,4 +60,5 @@ type Reports struct {
 	Schema    string     `json:"schema"`
 	Reports   []Report   `json:"reports"`
 	Incidents []Incident `json:"incidents,omitzero"` // of a span of time, where one was asked for; nil otherwise
+	Waiting   string     `json:"waiting,omitempty"`  // why there is no report yet; empty once there is one
 }

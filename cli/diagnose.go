@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -181,7 +182,7 @@ func fetchReports(ctx context.Context, server, cluster string) ([]streamkeeper.R
 		return nil, blind(fmt.Errorf("%s answered schema %q, this program reads %q: use the same version on both sides", server, out.Schema, streamkeeper.ReportsSchema))
 	}
 	if len(out.Reports) == 0 {
-		return nil, blind(fmt.Errorf("%s has no report yet: its first tick has not run; try again in some seconds", server))
+		return nil, blind(fmt.Errorf("%s has no report yet: %s", server, cmp.Or(out.Waiting, "its first tick has not run; try again in some seconds")))
 	}
 	return out.Reports, nil
 }

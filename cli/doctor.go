@@ -145,7 +145,7 @@ func (s *system) show(options *web.Options, rulebook *rules.Catalog) {
 		if err := s.doctor.dialling.trouble(); err != nil {
 			return err
 		}
-		return errors.New("the first tick has not run yet")
+		return errors.New("the first tick has not run yet; it comes in some seconds")
 	}
 }
 

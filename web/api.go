@@ -59,6 +59,11 @@ func (s *Server) snapshot(cluster string) streamkeeper.Reports {
 			out.Reports = append(out.Reports, r)
 		}
 	}
+	if len(out.Reports) == 0 && s.o.Ready != nil {
+		if err := s.o.Ready(); err != nil {
+			out.Waiting = err.Error()
+		}
+	}
 	return out
 }
 
@@ -66,7 +71,11 @@ func (s *Server) reports(w http.ResponseWriter, r *http.Request) {
 	cluster := r.URL.Query().Get("cluster")
 	out := s.snapshot(cluster)
 	if cluster != "" && len(out.Reports) == 0 {
-		fail(w, http.StatusNotFound, fmt.Sprintf("no report of cluster %q yet; GET /api/v1/reports lists those watched", cluster))
+		text := fmt.Sprintf("no report of cluster %q yet; GET /api/v1/reports lists those watched", cluster)
+		if out.Waiting != "" {
+			text = fmt.Sprintf("no report of cluster %q yet: %s", cluster, out.Waiting)
+		}
+		fail(w, http.StatusNotFound, text)
 		return
 	}
 	answer(w, out)

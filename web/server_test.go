@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -174,4 +175,15 @@ func TestServe_StreamsTicksAndStopsCleanly(t *testing.T) {
 		t.Errorf("serve: %v", err)
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
+}
+
+func TestAPI_SaysWhyThereIsNoReport(t *testing.T) {
+	s := server(Options{Reports: fakeReports{}, Ready: func() error { return errors.New("no Prometheus answers at 10.0.0.1:9090") }})
+	for path, code := range map[string]int{"/api/v1/reports": 200, "/api/v1/reports?cluster=east": 404} {
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != code || !strings.Contains(w.Body.String(), "no Prometheus answers at 10.0.0.1:9090") {
+			t.Errorf("%s: got %d %q, want %d and the reason", path, w.Code, w.Body, code)
+		}
+	}
 }

@@ -42,7 +42,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		case <-quiet.C:
-			if !write(w, c, []byte(": still here\n\n")) {
+			if !s.still(w, c, cluster) {
 				return
 			}
 		}
@@ -56,6 +56,14 @@ func (s *Server) send(w http.ResponseWriter, c *http.ResponseController, cluster
 		return false
 	}
 	return write(w, c, fmt.Appendf(nil, "event: reports\ndata: %s\n\n", body))
+}
+
+// still keeps a stream open through which no tick came. While there is no report at all it says what is waited for.
+func (s *Server) still(w http.ResponseWriter, c *http.ResponseController, cluster string) bool {
+	if len(s.o.Reports.Reports()) == 0 {
+		return s.send(w, c, cluster)
+	}
+	return write(w, c, []byte(": still here\n\n"))
 }
 
 func write(w http.ResponseWriter, c *http.ResponseController, b []byte) bool {

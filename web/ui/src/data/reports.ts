@@ -4,6 +4,7 @@ import type { Report, Reports } from './types';
 
 export interface Live {
   reports: Report[] | null; // null until the first answer
+  waiting?: string | undefined; // why the server has no report yet
   connected: boolean;
 }
 
@@ -20,7 +21,7 @@ export function useReports(): Live {
       source = new EventSource('api/v1/stream');
       source.addEventListener('reports', (e) => {
         const body = JSON.parse((e as MessageEvent<string>).data) as Reports;
-        setLive({ reports: body.reports, connected: true });
+        setLive({ reports: body.reports, waiting: body.waiting, connected: true });
       });
       source.onerror = () => {
         setLive((old) => ({ ...old, connected: false }));

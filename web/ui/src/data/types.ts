@@ -108,6 +108,7 @@ export interface Report {
 export interface Reports {
   schema: string;
   reports: Report[];
+  waiting?: string; // why there is no report yet
 }
 
 export interface Incident {

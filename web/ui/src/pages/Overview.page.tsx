@@ -24,7 +24,7 @@ export function Overview({ live, report, route, now }: { live: Live; report: Rep
     document.title = title;
   }, [title]);
   if (!report) {
-    return <p class="card muted">{live.connected ? 'The first report comes with the first tick, in a few seconds.' : 'Waiting for the server.'}</p>;
+    return <p class="card muted">{live.connected ? `No report yet: ${live.waiting ?? 'the first tick has not run'}.` : 'Waiting for the server.'}</p>;
   }
   const asked = Number(route.params.get('minutes'));
   const minutes = asked > 0 && asked <= 10080 ? asked : 15;
