@@ -16,7 +16,9 @@ import (
 
 const (
 	vanishedPerRequest = 1000
-	maxHidden          = 10_000 // names that are remembered as hidden
+	// maxHidden bounds the names that are remembered as hidden, which takes some 20 MB. One more would be told as deleted, so
+	// it is beyond what a cluster has.
+	maxHidden = 200_000
 )
 
 // askVanished asks for the topics that the last list had and this one has not. Those that are still there are put into it, those
