@@ -47,24 +47,33 @@ type readCache struct {
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
 //
 // The order matters: members before committed offsets, so that a commit of a member that left is not taken
-// for one without members; committed offsets before heads, so that lag is never negative.
+// for one without members; committed offsets before heads, so that lag is never negative. What lag needs comes first, for
+// the budget may not last; what waits for nothing goes side by side, because a cluster may be far away, or slow.
 func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 	s := &snapshot{at: now, groups: map[string]*groupState{}, topics: map[string]*topicState{}}
 	c.readMetadata(ctx, s)
-	c.readReachability(ctx, s)
+	var reaching sync.WaitGroup
+	reaching.Go(func() { c.readReachability(ctx, s) })
 	if s.brokers != nil {
 		c.readGroups(ctx, s)
 		c.readOffsets(ctx, s)
-		c.readHeld(ctx, s)
-		c.readConfigs(ctx, s)
-		c.readDisks(ctx, s)
-		c.readQuorum(ctx, s)
-		c.readQuotas(ctx, s)
-		c.readSlots(ctx, s)
+	}
+	reaching.Wait()
+	if s.brokers != nil {
+		beside(ctx, s, c.readHeld, c.readConfigs, c.readDisks, c.readQuorum, c.readQuotas, c.readSlots)
 	}
 	c.denials.forget(now)
 	c.cache.rounds++
 	return s
+}
+
+// beside does all of it side by side. Each fills another part of the snapshot.
+func beside(ctx context.Context, s *snapshot, reads ...func(context.Context, *snapshot)) {
+	var wg sync.WaitGroup
+	for _, read := range reads {
+		wg.Go(func() { read(ctx, s) })
+	}
+	wg.Wait()
 }
 
 // slow reports whether this is a round for what large clusters are asked only now and then.
@@ -79,7 +88,7 @@ func (c *Collector) slow() bool {
 func (c *Collector) readMetadata(ctx context.Context, s *snapshot) {
 	if c.cache.brokers == nil || c.cache.moved || c.slow() {
 		if err := c.askMetadata(ctx); err != nil {
-			s.errors = append(s.errors, err)
+			s.fail(err)
 			return
 		}
 	}
@@ -201,8 +210,8 @@ func (c *Collector) readReachability(ctx context.Context, s *snapshot) {
 	}, s)
 }
 
-// each calls ask for every broker at once, within the budget, and keeps the errors.
-func (c *Collector) each(ctx context.Context, ids []int32, ask func(id int32) error, s *snapshot) {
+// each calls ask for every broker at once, within the budget, keeps the errors, and reports whether there were none.
+func (c *Collector) each(ctx context.Context, ids []int32, ask func(id int32) error, s *snapshot) (whole bool) {
 	var wg sync.WaitGroup
 	errs := make([]error, len(ids))
 	slices.Sort(ids)
@@ -218,11 +227,12 @@ func (c *Collector) each(ctx context.Context, ids []int32, ask func(id int32) er
 		})
 	}
 	wg.Wait()
+	whole = true
 	for _, err := range errs {
-		if err != nil {
-			s.errors = append(s.errors, err)
-		}
+		whole = whole && err == nil
+		s.fail(err)
 	}
+	return whole
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -58,7 +58,7 @@ func (c *Collector) readTopicConfigs(ctx context.Context, s *snapshot) {
 	answer, err := c.client.Request(ctx, req)
 	if err != nil {
 		c.cache.configs = before
-		s.errors = append(s.errors, fmt.Errorf("asking for topic configurations: %w", err))
+		s.fail(fmt.Errorf("asking for topic configurations: %w", err))
 		return
 	}
 	s.configs = map[string]map[string]string{}

@@ -23,30 +23,43 @@ const (
 // readGroups lists the consumer groups, describes them and reads their committed offsets.
 func (c *Collector) readGroups(ctx context.Context, s *snapshot) {
 	c.listGroups(ctx, s)
-	for _, names := range s.byCoordinator(func(g *groupState) bool { return !g.described && !g.kip848 }) {
-		for chunk := range slices.Chunk(names, groupsPerRequest) {
-			req := kmsg.NewPtrDescribeGroupsRequest()
-			req.Groups = chunk
-			c.coordinated(ctx, s, req, "describing groups", func(resp kmsg.Response) {
-				for _, g := range resp.(*kmsg.DescribeGroupsResponse).Groups {
-					c.describedClassic(s, g)
-				}
-			})
-		}
-	}
 	topics := s.topicNames()
-	for _, names := range s.byCoordinator(func(g *groupState) bool { return !g.described && g.kip848 }) {
-		for chunk := range slices.Chunk(names, groupsPerRequest) {
-			req := kmsg.NewPtrConsumerGroupDescribeRequest()
-			req.Groups = chunk
-			c.coordinated(ctx, s, req, "describing consumer groups", func(resp kmsg.Response) {
-				for _, g := range resp.(*kmsg.ConsumerGroupDescribeResponse).Groups {
-					c.describedConsumer(s, g, topics)
-				}
-			})
-		}
-	}
+	c.describeGroups(ctx, s, topics)
 	c.readCommitted(ctx, s, topics)
+}
+
+// describeGroups asks each coordinator for the groups that it listed, all coordinators at once.
+func (c *Collector) describeGroups(ctx context.Context, s *snapshot, topics map[[16]byte]string) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	classic := s.byCoordinator(func(g *groupState) bool { return !g.described && !g.kip848 })
+	consumer := s.byCoordinator(func(g *groupState) bool { return !g.described && g.kip848 })
+	for _, names := range classic {
+		asking.Go(func() {
+			for chunk := range slices.Chunk(names, groupsPerRequest) {
+				req := kmsg.NewPtrDescribeGroupsRequest()
+				req.Groups = chunk
+				c.coordinated(ctx, s, req, "describing groups", func(resp kmsg.Response) {
+					for _, g := range resp.(*kmsg.DescribeGroupsResponse).Groups {
+						c.describedClassic(s, g)
+					}
+				})
+			}
+		})
+	}
+	for _, names := range consumer {
+		asking.Go(func() {
+			for chunk := range slices.Chunk(names, groupsPerRequest) {
+				req := kmsg.NewPtrConsumerGroupDescribeRequest()
+				req.Groups = chunk
+				c.coordinated(ctx, s, req, "describing consumer groups", func(resp kmsg.Response) {
+					for _, g := range resp.(*kmsg.ConsumerGroupDescribeResponse).Groups {
+						c.describedConsumer(s, g, topics)
+					}
+				})
+			}
+		})
+	}
 }
 
 // byCoordinator lists the groups that pass, each in one of as many lists as there are brokers: a request for groups of
@@ -85,9 +98,7 @@ func (s *snapshot) topicNames() map[[16]byte]string {
 
 // listGroups asks every broker for the groups it coordinates. The list is whole only when all answered.
 func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
-	var mu sync.Mutex
-	before := len(s.errors)
-	c.each(ctx, sortedKeys(s.brokers), func(id int32) error {
+	s.groupsRead = c.each(ctx, sortedKeys(s.brokers), func(id int32) error {
 		answer, err := c.client.Broker(int(id)).RetriableRequest(ctx, kmsg.NewPtrListGroupsRequest())
 		if err != nil {
 			return fmt.Errorf("listing groups: %w", err)
@@ -96,8 +107,8 @@ func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
 		if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 			return fmt.Errorf("listing groups: %w", err)
 		}
-		mu.Lock()
-		defer mu.Unlock()
+		s.taking.Lock()
+		defer s.taking.Unlock()
 		for _, g := range resp.Groups {
 			kind := strings.ToLower(g.GroupType)
 			if kind != "" && kind != "classic" && kind != "consumer" { // share and streams groups commit otherwise
@@ -117,24 +128,27 @@ func (c *Collector) listGroups(ctx context.Context, s *snapshot) {
 		}
 		return nil
 	}, s)
-	if s.groupsRead = len(s.errors) == before; s.groupsRead {
+	if s.groupsRead {
 		c.relist(s)
 	}
 }
 
 // coordinated sends a request about groups of one coordinator. It goes through the client's own routing, which asks again
-// where a group has moved meanwhile, and splits it for brokers that take one group at a time.
+// where a group has moved meanwhile, and splits it for brokers that take one group at a time. Answers are taken one by one.
 func (c *Collector) coordinated(ctx context.Context, s *snapshot, req kmsg.Request, doing string, take func(kmsg.Response)) {
 	if err := c.budget.Wait(ctx); err != nil {
-		s.errors = append(s.errors, fmt.Errorf("%s: %w", doing, err))
+		s.fail(fmt.Errorf("%s: %w", doing, err))
 		return
 	}
-	for _, shard := range c.client.RequestSharded(ctx, req) {
+	shards := c.client.RequestSharded(ctx, req)
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	for _, shard := range shards {
 		switch {
 		case shard.Err == nil:
 			take(shard.Resp)
 		case !c.denyGroups(s, shard.Req, shard.Err):
-			s.errors = append(s.errors, fmt.Errorf("%s: %w", doing, shard.Err))
+			s.fail(fmt.Errorf("%s: %w", doing, shard.Err))
 		}
 	}
 }
@@ -213,7 +227,7 @@ func (c *Collector) groupAnswered(s *snapshot, name string, code int16, state st
 		c.denyGroup(s, name)
 		return false
 	case err != nil:
-		s.errors = append(s.errors, fmt.Errorf("describing group %s: %w", name, err))
+		s.fail(fmt.Errorf("describing group %s: %w", name, err))
 		return false
 	}
 	return true
@@ -225,8 +239,7 @@ const committedAtOnce = 3
 
 func (c *Collector) readCommitted(ctx context.Context, s *snapshot, topics map[[16]byte]string) {
 	var (
-		mu   sync.Mutex // of the snapshot, the cache and rest
-		rest []string   // groups that have moved, or all of brokers that take one at a time
+		rest []string // groups that have moved, or all of brokers that take one at a time
 		wg   sync.WaitGroup
 	)
 	free := make(chan struct{}, committedAtOnce)
@@ -236,10 +249,10 @@ func (c *Collector) readCommitted(ctx context.Context, s *snapshot, topics map[[
 			chunk, names = c.track.affordable(names)
 			free <- struct{}{}
 			wg.Go(func() {
-				left := c.readCommittedAt(ctx, s, &mu, coordinator, chunk, topics)
-				mu.Lock()
+				left := c.readCommittedAt(ctx, s, coordinator, chunk, topics)
+				s.taking.Lock()
 				rest = append(rest, left...)
-				mu.Unlock()
+				s.taking.Unlock()
 				<-free
 			})
 		}
@@ -255,11 +268,11 @@ func (c *Collector) readCommitted(ctx context.Context, s *snapshot, topics map[[
 // readCommittedAt asks the coordinator that listed the groups, and returns those that it could not answer for: groups that
 // have moved, or all of a broker that takes one at a time. The client's own routing would ask the cluster about the topics in
 // each answer.
-func (c *Collector) readCommittedAt(ctx context.Context, s *snapshot, mu *sync.Mutex, coordinator int32, names []string, topics map[[16]byte]string) (rest []string) {
+func (c *Collector) readCommittedAt(ctx context.Context, s *snapshot, coordinator int32, names []string, topics map[[16]byte]string) (rest []string) {
 	const batched = 8 // the first version that takes several groups
-	mu.Lock()
+	s.taking.Lock()
 	oneByOne := c.cache.oneByOne
-	mu.Unlock()
+	s.taking.Unlock()
 	if oneByOne {
 		return names
 	}
@@ -268,10 +281,10 @@ func (c *Collector) readCommittedAt(ctx context.Context, s *snapshot, mu *sync.M
 	if err == nil {
 		answer, err = c.client.Broker(int(coordinator)).RetriableRequest(ctx, committedRequest(names))
 	}
-	mu.Lock()
-	defer mu.Unlock()
+	s.taking.Lock()
+	defer s.taking.Unlock()
 	if err != nil {
-		s.errors = append(s.errors, fmt.Errorf("reading committed offsets from broker %d: %w", coordinator, err))
+		s.fail(fmt.Errorf("reading committed offsets from broker %d: %w", coordinator, err))
 		return nil
 	}
 	resp := answer.(*kmsg.OffsetFetchResponse)
@@ -302,7 +315,7 @@ func committedRequest(names []string) *kmsg.OffsetFetchRequest {
 
 func (c *Collector) takeAllCommitted(s *snapshot, resp *kmsg.OffsetFetchResponse, topics map[[16]byte]string) {
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		s.errors = append(s.errors, fmt.Errorf("reading committed offsets: %w", err))
+		s.fail(fmt.Errorf("reading committed offsets: %w", err))
 		return
 	}
 	for _, g := range resp.Groups {
@@ -345,7 +358,7 @@ func (c *Collector) takeCommitted(s *snapshot, g kmsg.OffsetFetchResponseGroup, 
 			c.denyGroup(s, g.Group)
 			return
 		}
-		s.errors = append(s.errors, fmt.Errorf("reading committed offsets of %s: %w", g.Group, err))
+		s.fail(fmt.Errorf("reading committed offsets of %s: %w", g.Group, err))
 		return
 	}
 	whole := true
@@ -361,7 +374,7 @@ func (c *Collector) takeCommitted(s *snapshot, g kmsg.OffsetFetchResponseGroup, 
 		}
 	}
 	if !whole {
-		s.errors = append(s.errors, fmt.Errorf("reading committed offsets of %s: some partitions failed", g.Group))
+		s.fail(fmt.Errorf("reading committed offsets of %s: some partitions failed", g.Group))
 	}
 	c.denials.allowed(g.Group)
 	state.committedRead = whole

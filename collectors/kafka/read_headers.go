@@ -93,8 +93,7 @@ func (topic *topicTrack) rightsKnown(now time.Time) bool {
 // lookAt looks at one place in each partition, all leaders at once; false when one of them did not answer.
 func (c *Collector) lookAt(ctx context.Context, byLeader map[int32][]look, now time.Time) bool {
 	var mu sync.Mutex
-	s := &snapshot{}
-	c.each(ctx, sortedKeys(byLeader), func(id int32) error {
+	return c.each(ctx, sortedKeys(byLeader), func(id int32) error {
 		answer, err := c.client.Broker(int(id)).RetriableRequest(ctx, headersRequest(byLeader[id]))
 		if err != nil {
 			return err
@@ -103,8 +102,7 @@ func (c *Collector) lookAt(ctx context.Context, byLeader map[int32][]look, now t
 		defer mu.Unlock()
 		c.takeHeaders(answer.(*kmsg.FetchResponse), byLeader[id], now)
 		return nil
-	}, s)
-	return len(s.errors) == 0
+	}, &snapshot{})
 }
 
 func headersRequest(looks []look) *kmsg.FetchRequest {

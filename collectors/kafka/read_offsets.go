@@ -29,6 +29,13 @@ type listed struct {
 func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 	wanted := c.wanted(s)
 	slow := c.slow() || c.cache.rounds == 0
+	var asking sync.WaitGroup
+	if slow {
+		asking.Go(func() {
+			c.listOffsets(ctx, s, question{wanted, same(atStart), false}, func(p *partState, _ partition, l listed) { p.start = l.offset })
+		})
+		asking.Go(func() { c.cache.newest = c.readNewest(ctx, s, wanted) })
+	}
 	c.listOffsets(ctx, s, question{wanted, same(atHead), false}, func(p *partState, _ partition, l listed) {
 		p.head = l.offset
 		s.heads++
@@ -42,10 +49,7 @@ func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 			p.lso = min(l.offset, p.head)
 		}
 	})
-	if slow {
-		c.listOffsets(ctx, s, question{wanted, same(atStart), false}, func(p *partState, _ partition, l listed) { p.start = l.offset })
-		c.cache.newest = c.readNewest(ctx, s, wanted)
-	}
+	asking.Wait()
 	for topic, at := range c.cache.newest {
 		if t := s.topics[topic]; t != nil {
 			t.newest = at
@@ -145,7 +149,6 @@ func (s *snapshot) byLeader(parts []partition) map[int32][]partition {
 // Partitions that failed are not handed over.
 func (c *Collector) listOffsets(ctx context.Context, s *snapshot, q question, take func(*partState, partition, listed)) {
 	byLeader := s.byLeader(q.parts)
-	var mu sync.Mutex
 	c.each(ctx, sortedKeys(byLeader), func(id int32) error {
 		for i, chunk := range slices.Collect(slices.Chunk(byLeader[id], maxPerRequest)) {
 			if i > 0 { // the first is paid for
@@ -161,9 +164,9 @@ func (c *Collector) listOffsets(ctx context.Context, s *snapshot, q question, ta
 			if resp.Version < 7 && q.at(chunk[0]) == atNewest {
 				return nil // older brokers take -3 for a time before all records
 			}
-			mu.Lock()
+			s.taking.Lock()
 			err = c.takeListed(s, resp, take)
-			mu.Unlock()
+			s.taking.Unlock()
 			if err != nil {
 				return err
 			}

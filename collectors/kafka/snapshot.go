@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"math"
+	"sync"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper"
@@ -37,7 +38,11 @@ type snapshot struct {
 	held       map[partition]openTxn        // at the stable offsets that stand still
 	quotas     map[quota]float64            // bytes a second; nil when not read in this round
 	slots      map[int32]int                // segments that a broker copies at once; nil when not known of all
-	errors     []error
+
+	taking sync.Mutex // of groups and topics' offsets: answers come side by side
+
+	failing sync.Mutex // of errors
+	errors  []error
 
 	exported bool                  // read from what exporters tell of the cluster
 	told     map[int32]brokerState // the brokers that they name; whether one answers they do not tell
@@ -85,6 +90,16 @@ type memberState struct {
 type partition struct {
 	topic string
 	index int32
+}
+
+// fail keeps what could not be read. It is safe for concurrent use; nil is nothing.
+func (s *snapshot) fail(err error) {
+	if err == nil {
+		return
+	}
+	s.failing.Lock()
+	defer s.failing.Unlock()
+	s.errors = append(s.errors, err)
 }
 
 // forgetOffsets leaves what Metadata told.
