@@ -2,6 +2,7 @@ package incident
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,33 @@ func TestWordingWavers(t *testing.T) {
 			f.tick(Input{Candidates: []Candidate{b}})
 		}
 		if out := f.tick(Input{Candidates: []Candidate{last}}); (len(out.Told) > 0) != c.told {
+			t.Errorf("%s: told %d", what, len(out.Told))
+		}
+	}
+}
+
+// A set that gives way to another one is told no later where most causes are the same.
+func TestSetsWaver(t *testing.T) {
+	set := func(causes ...string) Candidate {
+		c := finding(causes[0], orders, .92)
+		c.Finding.ID, c.Finding.Causes = strings.Join(causes, "|")+"@orders", causes
+		return c
+	}
+	for what, c := range map[string]struct {
+		before Candidate
+		told   bool
+	}{
+		"one of three changed":   {set("crash", "network", "pause"), true},
+		"two of three changed":   {set("crash", "network", "fenced"), false},
+		"it had one more":        {set("crash", "pause", "overrun", "network"), true},
+		"it had one of them":     {set("crash", "network"), false},
+		"nothing of it remained": {set("network", "fenced"), false},
+	} {
+		f := play(t)
+		for range 2 {
+			f.tick(Input{Candidates: []Candidate{c.before}})
+		}
+		if out := f.tick(Input{Candidates: []Candidate{set("crash", "pause", "overrun")}}); (len(out.Told) > 0) != c.told {
 			t.Errorf("%s: told %d", what, len(out.Told))
 		}
 	}

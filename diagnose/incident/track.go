@@ -48,7 +48,7 @@ func (s *step) follow(old map[string]Track) map[string]Track {
 	}
 	for id, c := range s.byID {
 		t := old[id]
-		t.Recent |= narrower(old, &c.Finding)
+		t.Recent |= kindred(old, &c.Finding)
 		out[id] = s.advance(t, c)
 	}
 	s.displace(out)
@@ -61,19 +61,27 @@ func (s *step) follow(old map[string]Track) map[string]Track {
 	return out
 }
 
-// narrower is in which ticks a part of an answer set was named on the same entity: it is as likely as its part, so the set was
-// likely then too. An answer whose wording wavers between the two is told no later.
-func narrower(tracks map[string]Track, set *streamkeeper.Finding) (recent uint32) {
+// kindred is in which ticks an answer was given on the same entity that is part of an answer set, or shares most of its
+// causes. What stood there is the same, and only its wording wavers: it is told no later.
+func kindred(tracks map[string]Track, set *streamkeeper.Finding) (recent uint32) {
+	if len(set.Causes) < 2 {
+		return 0
+	}
 	for _, t := range tracks {
-		if t.Last.Entity != set.Entity || len(set.Causes) <= max(1, len(t.Last.Causes)) {
+		if t.Last.Entity != set.Entity {
 			continue
 		}
 		causes := t.Last.Causes
 		if len(causes) == 0 {
 			causes = []string{t.Last.Cause}
 		}
-		outside := func(cause string) bool { return !slices.Contains(set.Causes, cause) }
-		if !slices.ContainsFunc(causes, outside) {
+		shared := 0
+		for _, cause := range causes {
+			if slices.Contains(set.Causes, cause) {
+				shared++
+			}
+		}
+		if shared == len(causes) || 2*shared > len(set.Causes) {
 			recent |= t.Recent
 		}
 	}
