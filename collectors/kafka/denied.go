@@ -24,6 +24,7 @@ const (
 	seesProducers
 	seesQuotas
 	seesMarkers
+	seesGroupLog
 )
 
 // permissions is what each needs; docs/permissions.md has the same rows. Groups are told by name.
@@ -34,6 +35,7 @@ var permissions = map[sees]streamkeeper.NotJudged{
 	seesQuorum:         {What: "the controllers' quorum: its leader, and who is behind", Needs: "the ACL Describe on the cluster (DescribeQuorum)"},
 	seesProducers:      {What: "which transactions hold consumers up", Needs: "the ACL Read on topics (DescribeProducers; no record is fetched)"},
 	seesQuotas:         {What: "how much the quotas of clients allow", Needs: "the ACL DescribeConfigs on the cluster (DescribeClientQuotas)"},
+	seesGroupLog:       {What: "who left groups before we came, and the timeouts of their members", Needs: "the ACL Read on the topic " + groupLog},
 	seesMarkers:        {What: "whether what a group has not read of a topic with transactions is records or their markers", Needs: "the ACL Read on topics (the heads of batches are fetched)"},
 }
 

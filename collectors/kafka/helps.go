@@ -81,6 +81,8 @@ var helps = map[string]map[string]string{
 		"partition_lag_messages":         "Records of the partition that the group has not committed.",
 		"partition_lag_seconds":          "Age of the first record of the partition that the group has not committed.",
 		"partitions":                     "Partitions that the group reads.",
+		"rebalance_timeout_seconds":      "The longest rebalance timeout of the members, which is max.poll.interval.ms in Java clients.",
+		"session_timeout_seconds":        "The longest session timeout of the members.",
 		"partitions_per_busy_member_max": "Most busy partitions of one member.",
 		"produced_total":                 "Records that came on the partitions that the group reads.",
 		"stable":                         "Whether the group is in the state Stable.",

@@ -43,6 +43,9 @@ type Options struct {
 	SeriesPartitions int
 	// RequestsPerSecond bounds what the cluster is asked; 0 means DefaultRequestsPerSecond.
 	RequestsPerSecond float64
+	// GroupLog has __consumer_offsets read, where that is allowed: who left which group when, also in the ten minutes before
+	// the first round, and members' timeouts.
+	GroupLog bool
 	// MoreConfigs names further configurations of topics that somebody wants to know; nil means none. It is called in each
 	// round that reads configurations.
 	MoreConfigs func() []string

@@ -72,7 +72,7 @@ func (m meter) brief() {
 		m.add("lag_seconds", w.late)
 	}
 	m.add("stalled_partitions", 0)
-	m.add("commit_age_seconds", g.commitAge(m.at))
+	m.add("commit_age_seconds", m.commitAge(w))
 	if spare := g.size - g.partitions(); g.described && spare > 0 {
 		m.add("idle_members", float64(spare)) // at the least
 	}

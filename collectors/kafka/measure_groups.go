@@ -58,6 +58,13 @@ func (m meter) add(name string, v float64) { m.r.add("streamkeeper_group_"+name,
 func (m meter) membership() {
 	g := m.g
 	m.add("members", float64(g.size))
+	session, rebalance := g.timeouts()
+	if session > 0 {
+		m.add("session_timeout_seconds", session.Seconds())
+	}
+	if rebalance > 0 {
+		m.add("rebalance_timeout_seconds", rebalance.Seconds())
+	}
 	if g.state.state != "" {
 		m.add("stable", truth(g.state.state == "Stable"))
 	}
@@ -199,16 +206,34 @@ func (m meter) offsets() {
 	if g.gaps.known {
 		m.add("commit_gap_seconds", g.gaps.p95)
 	}
-	m.add("commit_age_seconds", g.commitAge(m.at))
+	m.add("commit_age_seconds", m.commitAge(w))
 	m.add("idle_commit_seconds", m.at.Sub(later(g.lastCommit, g.first)).Seconds())
 }
 
-// commitAge is how long no commit has moved although there was something to commit; 0 when caught up.
-func (g *groupTrack) commitAge(at time.Time) float64 {
+// commitAge is how long no commit has moved although there was something to commit; 0 when caught up. What stood when we came
+// stood since the group log tells of a commit, or since the oldest record waits, whichever is later.
+func (m meter) commitAge(w work) float64 {
+	g := m.g
 	if g.behind.IsZero() {
 		return 0
 	}
-	return at.Sub(later(g.lastCommit, g.behind)).Seconds()
+	since := later(g.lastCommit, g.behind)
+	if since.Equal(g.first) && w.lateKnown && m.t.loggedAll {
+		written := later(g.written(), g.first.Add(-groupLogBack))
+		if before := later(written, m.at.Add(-time.Duration(w.late*float64(time.Second)))); before.Before(since) {
+			since = before
+		}
+	}
+	return m.at.Sub(since).Seconds()
+}
+
+// written is when the group log last told of a commit; zero when it told of none.
+func (g *groupTrack) written() time.Time {
+	var last moment
+	for _, p := range g.parts.all() {
+		last = max(last, p.written)
+	}
+	return last.time()
 }
 
 // partitions adds the series per partition: of all while a cluster has few, else of the worst of each group. What asks

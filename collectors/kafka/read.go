@@ -42,6 +42,7 @@ type readCache struct {
 	quorum     turns[int32] // one
 	quotas     turns[int32] // one
 	slots      turns[int32] // one, of how much brokers copy at once
+	log        groupLogReader
 }
 
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
@@ -60,7 +61,7 @@ func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 	}
 	reaching.Wait()
 	if s.brokers != nil {
-		beside(ctx, s, c.readHeld, c.readConfigs, c.readDisks, c.readQuorum, c.readQuotas, c.readSlots)
+		beside(ctx, s, c.readHeld, c.readConfigs, c.readDisks, c.readQuorum, c.readQuotas, c.readSlots, c.readGroupLog)
 	}
 	c.denials.forget(now)
 	c.cache.rounds++

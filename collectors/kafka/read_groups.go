@@ -164,20 +164,10 @@ func (c *Collector) describedClassic(s *snapshot, g kmsg.DescribeGroupsResponseG
 	}
 	state.state, state.assignor, state.described = g.State, g.Protocol, true
 	for _, m := range g.Members {
-		member := memberState{id: m.MemberID, client: m.ClientID, host: plainHost(m.ClientHost)}
+		member := memberState{id: m.MemberID, client: m.ClientID, host: plainHost(m.ClientHost), assigned: assignedBy(m.MemberAssignment)}
 		if m.InstanceID != nil {
 			member.instance = *m.InstanceID
 		}
-		var assignment kmsg.ConsumerMemberAssignment
-		if len(m.MemberAssignment) > 0 && assignment.ReadFrom(m.MemberAssignment) == nil {
-			for _, t := range assignment.Topics {
-				member.assigned = slices.Grow(member.assigned, len(t.Partitions))
-				for _, index := range t.Partitions {
-					member.assigned = append(member.assigned, partition{t.Topic, index})
-				}
-			}
-		}
-		slices.SortFunc(member.assigned, comparePartitions)
 		state.members = append(state.members, member)
 	}
 }

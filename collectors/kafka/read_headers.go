@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -57,33 +58,43 @@ func (c *Collector) readHeaders(ctx context.Context, now time.Time, requests int
 }
 
 // readRights asks whether the topics may be read, where that was not asked lately, and returns how many requests that took.
-// A cluster that tells no rights is tried: it will refuse.
 func (c *Collector) readRights(ctx context.Context, looks []look, now time.Time) int {
-	var topics []kmsg.MetadataRequestTopic
+	var names []string
 	for i, l := range looks { // a topic's are neighbours
-		if l.topic.rightsKnown(now) || i > 0 && looks[i-1].topic == l.topic {
-			continue
+		if !l.topic.rightsKnown(now) && (i == 0 || looks[i-1].topic != l.topic) {
+			names = append(names, l.where.topic)
 		}
-		t := kmsg.NewMetadataRequestTopic()
-		name := l.where.topic
-		t.Topic = &name
-		topics = append(topics, t)
 	}
-	if len(topics) == 0 {
+	if len(names) == 0 {
 		return 0
+	}
+	readable, _ := c.readable(ctx, names) // where that failed: in the next round, perhaps
+	for name, may := range readable {
+		if topic := c.track.topics[name]; topic != nil {
+			topic.rights, topic.readable = now, may
+		}
+	}
+	return 2
+}
+
+// readable tells which topics may be read. It takes two requests. A cluster that tells no rights is tried: it will refuse.
+func (c *Collector) readable(ctx context.Context, names []string) (map[string]bool, error) {
+	topics := make([]kmsg.MetadataRequestTopic, len(names))
+	for i := range names {
+		topics[i] = kmsg.NewMetadataRequestTopic()
+		topics[i].Topic = &names[i]
 	}
 	answer, err := c.metadata(ctx, topics)
 	if err != nil {
-		return 2 // in the next round, perhaps
+		return nil, fmt.Errorf("asking what may be read: %w", err)
 	}
+	may := make(map[string]bool, len(names))
 	for _, t := range answer.Topics {
-		if t.Topic == nil || c.track.topics[*t.Topic] == nil {
-			continue
+		if t.Topic != nil {
+			may[*t.Topic] = t.AuthorizedOperations == math.MinInt32 || t.AuthorizedOperations&(1<<kmsg.ACLOperationRead) != 0
 		}
-		topic, rights := c.track.topics[*t.Topic], t.AuthorizedOperations
-		topic.rights, topic.readable = now, rights == math.MinInt32 || rights&(1<<kmsg.ACLOperationRead) != 0
 	}
-	return 2
+	return may, nil
 }
 
 func (topic *topicTrack) rightsKnown(now time.Time) bool {

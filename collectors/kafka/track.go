@@ -38,6 +38,7 @@ type tracker struct {
 	hidden   map[streamkeeper.Entity]bool // was seen once, and is kept from us
 	metadata bool                         // was read in this round
 
+	loggedAll   bool                         // the group log was read to its end just now
 	exported    bool                         // this round was read from exporters
 	brokersTold int                          // how many brokers they named
 	tiered      map[string]bool              // topics with remote storage, nil when configs were never read
@@ -80,7 +81,11 @@ func (t *tracker) absorb(s *snapshot) *round {
 	t.absorbDisks(s, r)
 	t.absorbQuorum(s, r)
 	t.absorbHeld(s)
+	t.loggedAll = s.loggedAll
+	rest := t.absorbLogged(s.logged, r) // before descriptions, whose losses it explains
 	t.absorbGroups(s, r)
+	t.absorbLogged(rest, r)
+	s.logged = nil
 	t.absorbConfigs(s, r)
 	t.absorbLimits(s)
 	t.cover(s, usual)

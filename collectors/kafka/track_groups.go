@@ -23,6 +23,7 @@ type groupTrack struct {
 	members  map[string]*memberTrack // by member id
 	size     int                     // how many members it has
 	nameless bool                    // they are only counted
+	log      *groupLogTrack          // nil while nothing was read of it
 	gaps     gapRing
 
 	committedTotal, producedTotal float64
@@ -48,6 +49,7 @@ type groupPart struct {
 	owner      *owner       // who had it last
 	oldOwner   *owner       // the one before, while the stall that it had is not over
 	ownerSince moment
+	written    moment // when the coordinator last wrote down a commit; zero when that was not read
 	stall      *stall
 	pace       *pace   // of a late group; nil while it is not
 	heldTold   *string // what was last told of the transaction that holds it up

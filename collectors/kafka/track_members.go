@@ -100,6 +100,7 @@ func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys m
 		attrs["members"] = float64(len(now))
 		attrs["listed_while_frozen"] = m.frozenSeen >= 2
 		attrs["replaced"] = keys[m.key] > 0
+		t.explainLoss(g, id, m, r.at, attrs)
 		t.tell(r, r.at, "member_gone", entity, fmt.Sprintf("%s is no longer a member of %s", m.key, g.name), attrs)
 	}
 	for _, id := range slices.Sorted(maps.Keys(now)) {
