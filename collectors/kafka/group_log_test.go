@@ -124,8 +124,8 @@ func FuzzReadLogged(f *testing.F) {
 
 // TestGroupLog comes to a cluster on which one member was lost twice in the last minutes, and tells of it at once.
 func TestGroupLog(t *testing.T) {
-	l := newLab(t, 1, Options{GroupLog: true})
-	l.topics(map[string]int32{"t": 2, groupLog: 1})
+	l := newLab(t, 2, Options{GroupLog: true})
+	l.topics(map[string]int32{"t": 2, groupLog: 4})
 	l.produce("t", 0, 10)
 	l.commit("g", "t", map[int32]int64{0: 5, 1: 0})
 	c := &coordinator{l: l}

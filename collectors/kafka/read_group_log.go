@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,9 @@ func (c *Collector) readGroupLog(ctx context.Context, s *snapshot) {
 		if c.budget.Wait(ctx) != nil {
 			break
 		}
+		s.taking.Lock() // answers move on where to read
 		req := c.groupLogRequest(topic, byLeader[id])
+		s.taking.Unlock()
 		wg.Go(func() {
 			answer, err := c.client.Broker(int(id)).RetriableRequest(ctx, req)
 			if err == nil {
@@ -117,13 +120,15 @@ func (c *Collector) startGroupLog(ctx context.Context, s *snapshot, topic *topic
 	}
 }
 
+// groupLogRequest asks for all of a broker's partitions, each time with another one first: a full answer leaves out the last.
 func (c *Collector) groupLogRequest(topic *topicState, parts []int32) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
 	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, 0, 0, groupLogBytes
 	req.IsolationLevel, req.SessionEpoch = 1, -1
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = groupLog, topic.id
-	for _, index := range parts {
+	turn := c.cache.rounds % len(parts)
+	for _, index := range slices.Concat(parts[turn:], parts[:turn]) {
 		p := kmsg.NewFetchRequestTopicPartition()
 		p.Partition, p.FetchOffset, p.PartitionMaxBytes, p.CurrentLeaderEpoch = index, c.cache.log.next[index], groupLogPart, -1
 		t.Partitions = append(t.Partitions, p)
