@@ -25,12 +25,13 @@ type place struct {
 	sent bool      // and on its way
 }
 
-// maxOpen is for how long a request may be unanswered: one that was never sent is not.
+// maxOpen is for how long a request may be unanswered.
 const maxOpen = 10 * time.Second
 
-// free is when the next request may take the place, as far as is known.
+// free is when the next request may take the place, as far as is known. One that was allowed and never left (nobody was to be
+// reached, or fewer were needed) counts for a window: if it leaves later, it is charged then.
 func (p place) free(now time.Time, window time.Duration) time.Time {
-	if under := now.Sub(p.at); p.open && under > 0 && under < maxOpen {
+	if under := now.Sub(p.at); p.sent && p.open && under > 0 && under < maxOpen {
 		return now.Add(window)
 	}
 	return p.at.Add(window)
@@ -102,11 +103,16 @@ func (b *Budget) Answered() {
 	}
 }
 
-// oldest is the request that was allowed first of those that were sent and not answered, or that were allowed and not sent.
+// oldest is the request that was allowed first of those that were sent and not answered, or that were allowed within a window
+// and not sent.
 func (b *Budget) oldest(now time.Time, sent bool) (first *place) {
+	most := b.window
+	if sent {
+		most = maxOpen
+	}
 	for i := range b.places {
 		p := &b.places[i]
-		if p.open && p.sent == sent && !p.at.After(now) && now.Sub(p.at) < maxOpen && (first == nil || p.at.Before(first.at)) {
+		if p.open && p.sent == sent && !p.at.After(now) && now.Sub(p.at) < most && (first == nil || p.at.Before(first.at)) {
 			first = p
 		}
 	}

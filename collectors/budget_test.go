@@ -99,24 +99,32 @@ func TestBudgetHoldsWhereRequestsArrive(t *testing.T) {
 	})
 }
 
-// A request that is never answered, because it was never sent, does not take its place for long.
+// A request that is never answered does not take its place for ever, and one that never left not for longer than a window.
 func TestBudgetOutlivesSilence(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(2, nil)
-		for range 2 {
-			if err := b.Wait(t.Context()); err != nil {
-				t.Fatal(err)
+	for _, c := range []struct {
+		sent  bool
+		after time.Duration
+	}{{true, 11 * time.Second}, {false, 1100 * time.Millisecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := NewBudget(2, nil)
+			for range 2 {
+				if err := b.Wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if c.sent {
+					b.Sent()
+				}
 			}
-		}
-		time.Sleep(time.Minute)
-		start := time.Now()
-		for range 4 {
-			take(t, b)
-		}
-		if took := time.Since(start); took > 3*time.Second {
-			t.Errorf("4 requests took %s", took)
-		}
-	})
+			time.Sleep(c.after)
+			start := time.Now()
+			for range 4 {
+				take(t, b)
+			}
+			if took := time.Since(start); took > 1500*time.Millisecond {
+				t.Errorf("sent %v, %s later: 4 requests took %s", c.sent, c.after, took)
+			}
+		})
+	}
 }
 
 // What is sent without having been allowed is charged: who waits then waits for it too.
