@@ -59,13 +59,16 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 		Catalog: rulebook, Signals: places.series, World: places.world, Events: places.events, Sources: scheduler.SourcesOf,
 		Config: diagnose.Config{Interval: every},
 	}
+	// Looks know no end: the last one is cut, and not judged. One that knew would leave out what there is no time for.
+	looking, stop := context.WithCancel(context.WithoutCancel(bounded))
+	defer context.AfterFunc(bounded, stop)()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = scheduler.Run(bounded)
+		_ = scheduler.Run(looking)
 	}()
 	report, err := tickAfterLooks(bounded, p, tick, name, looked)
-	cancel()
+	stop()
 	<-done
 	switch {
 	case ctx.Err() != nil:
