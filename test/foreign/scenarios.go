@@ -53,6 +53,7 @@ func (s *scenario) cause() string {
 
 // groupScenarios run side by side. Cold, a group that is evenly late may be too small or slow: that is one answer.
 var groupScenarios = []scenario{
+	{name: "lost-before-we-came", causes: []string{"crash_looping_member"}, partitions: 6, replicas: 3, members: 2, library: rdkafka, rate: 30, inject: crashBefore},
 	{name: "healthy", partitions: 6, replicas: 3, members: 2, rate: 60, recordMillis: 1},
 	{name: "no-active-consumers", partitions: 4, replicas: 3, members: 1, library: java, rate: 30, inject: stopAll},
 	{name: "partition-bound-parallelism", partitions: 2, replicas: 3, members: 3, library: rdkafka, rate: 60, valueSize: slowValue, inject: slow(90)},
@@ -96,6 +97,25 @@ func lostBroker(l *lab, _ *workload) streamkeeper.Entity {
 func stopAll(_ context.Context, _ *lab, w *workload) error {
 	for _, m := range w.members {
 		m.stop()
+	}
+	return nil
+}
+
+// crashBefore kills the first member three times before anybody looks, and never again: of that only the group log tells.
+func crashBefore(ctx context.Context, _ *lab, w *workload) error {
+	m := w.members[0]
+	for range 3 {
+		m.kill()
+		<-m.ended()
+		if !pause(ctx, 2*time.Second) {
+			return ctx.Err()
+		}
+		if err := m.again(); err != nil {
+			return err
+		}
+		if !pause(ctx, 8*time.Second) {
+			return ctx.Err()
+		}
 	}
 	return nil
 }
