@@ -149,6 +149,10 @@ func (c *Collector) Kind() string { return "kafka" }
 func (c *Collector) Collect(ctx context.Context, now time.Time, sink collectors.Sink) error {
 	s := c.read(ctx, now)
 	r := c.track.absorb(s)
+	if c.page.Load() == nil { // whoever scrapes us need not wait for when records were sent
+		c.track.measure(r)
+		c.show(c.track.page(s, r, nil))
+	}
 	c.readSent(ctx, now)
 	c.track.measure(r)
 	c.show(c.track.page(s, r, c.page.Load()))

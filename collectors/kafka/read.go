@@ -48,8 +48,8 @@ type readCache struct {
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
 //
 // The order matters: members before committed offsets, so that a commit of a member that left is not taken
-// for one without members; committed offsets before heads, so that lag is never negative. What lag needs comes first, for
-// the budget may not last; what waits for nothing goes side by side, because a cluster may be far away, or slow.
+// for one without members; committed offsets before heads, so that lag is never negative. What waits for nothing goes side by
+// side, because a cluster may be far away, or slow.
 func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 	s := &snapshot{at: now, groups: map[string]*groupState{}, topics: map[string]*topicState{}}
 	c.readMetadata(ctx, s)
@@ -57,11 +57,12 @@ func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 	reaching.Go(func() { c.readReachability(ctx, s) })
 	if s.brokers != nil {
 		c.readGroups(ctx, s)
-		c.readOffsets(ctx, s)
 	}
 	reaching.Wait()
 	if s.brokers != nil {
-		beside(ctx, s, c.readHeld, c.readConfigs, c.readDisks, c.readQuorum, c.readQuotas, c.readSlots, c.readGroupLog)
+		// The others are a few requests each: they leave the budget to offsets.
+		beside(ctx, s, c.readOffsets, c.readConfigs, c.readDisks, c.readQuorum, c.readQuotas, c.readSlots, c.readGroupLog)
+		c.readHeld(ctx, s)
 	}
 	c.denials.forget(now)
 	c.cache.rounds++
