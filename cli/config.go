@@ -351,7 +351,12 @@ func hostPort(bad func(key, format string, args ...any), key, value string) {
 
 // decodeConfig reads YAML over c, strictly: an unknown key fails with line, column and a caret. An
 // empty document changes nothing.
-func decodeConfig(name string, text []byte, c *Config) error {
+func decodeConfig(name string, text []byte, c *Config) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // the library panics on a list that has a tag (!x) and no items
+			err = fmt.Errorf("config %s cannot be read: is there a tag (!) that is not meant as one? (%v)", name, p)
+		}
+	}()
 	d := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
 	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("config %s:\n%s", name, yaml.FormatError(err, false, true))

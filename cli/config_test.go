@@ -37,6 +37,7 @@ func TestLoadConfig_Layers(t *testing.T) {
 func TestLoadConfig_SaysWhereItIsWrong(t *testing.T) {
 	for _, c := range []struct{ name, file, set, want string }{
 		{"an unknown key has its line and a caret", "broker:\n  lissten: x\n", "", "^"},
+		{"a tag where a list should be", "clusters: !x\n", "", "is there a tag"},
 		{"and is named", "broker:\n  lissten: x\n", "", "lissten"},
 		{"a wrong duration points at itself", "diagnose:\n  tick: soon\n", "", "[2:9]"},
 		{"a wrong size points at itself", "broker:\n  log:\n    segment_bytes: lots\n", "", "[3:20]"},

@@ -56,7 +56,12 @@ func parseSource(file string, data []byte) (*source, error) {
 }
 
 // decode fills v strictly from a node of this source.
-func (s *source) decode(n ast.Node, v any) error {
+func (s *source) decode(n ast.Node, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // the library panics on a list that has a tag (!x) and no items
+			err = s.errorAt(tokenPosition(n.GetToken()), "this cannot be read: is there a tag (!) or an anchor that is not meant as one? (%v)", p)
+		}
+	}()
 	if err := yaml.NodeToValue(n, v, yaml.DisallowUnknownField()); err != nil {
 		return s.yamlError(err)
 	}

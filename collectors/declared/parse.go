@@ -75,7 +75,12 @@ func (s *scalar) UnmarshalYAML(text []byte) error {
 // Parse reads the KafkaTopic resources of a YAML file of one or more documents; other resources are passed over. The error
 // says where the file is wrong, and then there are no topics. It is bounded in size and depth, and reads no aliases: a
 // small file must not become a large one.
-func Parse(text []byte) ([]Topic, error) {
+func Parse(text []byte) (topics []Topic, err error) {
+	defer func() {
+		if p := recover(); p != nil { // the library panics on a list that has a tag (!x) and no items
+			topics, err = nil, fmt.Errorf("it cannot be read: is there a tag (!) that is not meant as one? (%v)", p)
+		}
+	}()
 	if err := bounded(text); err != nil {
 		return nil, err
 	}
