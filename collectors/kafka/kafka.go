@@ -149,7 +149,9 @@ func (c *Collector) Kind() string { return "kafka" }
 func (c *Collector) Collect(ctx context.Context, now time.Time, sink collectors.Sink) error {
 	s := c.read(ctx, now)
 	r := c.track.absorb(s)
-	if c.page.Load() == nil { // whoever scrapes us need not wait for when records were sent
+	// Whoever only scrapes us need not wait for when records were sent. A diagnosis must not take groups for late before
+	// that is known: each of a fleet would have all its series.
+	if c.page.Load() == nil && !c.o.GroupLog {
 		c.track.measure(r)
 		c.show(c.track.page(s, r, nil))
 	}
