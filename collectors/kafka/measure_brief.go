@@ -34,7 +34,7 @@ func (m meter) calm() bool {
 	}
 	losses, _, _ := g.lost(m.at)
 	switch {
-	case !w.lateKnown && m.at.Sub(g.first) > settling, w.late > lateEnough || w.stalled > 0 || w.frozen > frozenEnough || w.unread > 0:
+	case !w.lateKnown && m.at.Sub(g.first) > settling, w.lateKnown && w.late > lateEnough || w.stalled > 0 || w.frozen > frozenEnough || w.unread > 0:
 		return false
 	case g.size == 0 && w.lag > 0, losses > 0, !g.stray[1].IsZero():
 		return false
