@@ -40,7 +40,7 @@ const (
 )
 
 // readLogged reads what a record tells; ok is false for what is of no interest. Of a record that is not as it should be the
-// error says what is wrong. It never reads beyond b, and takes no more memory than a few times the record.
+// error says what is wrong. It takes no more memory than some times the record.
 func readLogged(r *kgo.Record) (l logged, ok bool, err error) {
 	if len(r.Key) < 2 {
 		return l, false, fmt.Errorf("a key of %d bytes", len(r.Key))

@@ -32,34 +32,36 @@ func (c *Collector) readGroups(ctx context.Context, s *snapshot) {
 func (c *Collector) describeGroups(ctx context.Context, s *snapshot, topics map[[16]byte]string) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
+	describe := func(lists [][]string, doing string, request func(names []string) kmsg.Request, take func(kmsg.Response)) {
+		for _, names := range lists {
+			asking.Go(func() {
+				for chunk := range slices.Chunk(names, groupsPerRequest) {
+					c.coordinated(ctx, s, request(chunk), doing, take)
+				}
+			})
+		}
+	}
+	// Answers take groups off the list: both lists are made before.
 	classic := s.byCoordinator(func(g *groupState) bool { return !g.described && !g.kip848 })
 	consumer := s.byCoordinator(func(g *groupState) bool { return !g.described && g.kip848 })
-	for _, names := range classic {
-		asking.Go(func() {
-			for chunk := range slices.Chunk(names, groupsPerRequest) {
-				req := kmsg.NewPtrDescribeGroupsRequest()
-				req.Groups = chunk
-				c.coordinated(ctx, s, req, "describing groups", func(resp kmsg.Response) {
-					for _, g := range resp.(*kmsg.DescribeGroupsResponse).Groups {
-						c.describedClassic(s, g)
-					}
-				})
-			}
-		})
-	}
-	for _, names := range consumer {
-		asking.Go(func() {
-			for chunk := range slices.Chunk(names, groupsPerRequest) {
-				req := kmsg.NewPtrConsumerGroupDescribeRequest()
-				req.Groups = chunk
-				c.coordinated(ctx, s, req, "describing consumer groups", func(resp kmsg.Response) {
-					for _, g := range resp.(*kmsg.ConsumerGroupDescribeResponse).Groups {
-						c.describedConsumer(s, g, topics)
-					}
-				})
-			}
-		})
-	}
+	describe(classic, "describing groups", func(names []string) kmsg.Request {
+		req := kmsg.NewPtrDescribeGroupsRequest()
+		req.Groups = names
+		return req
+	}, func(resp kmsg.Response) {
+		for _, g := range resp.(*kmsg.DescribeGroupsResponse).Groups {
+			c.describedClassic(s, g)
+		}
+	})
+	describe(consumer, "describing consumer groups", func(names []string) kmsg.Request {
+		req := kmsg.NewPtrConsumerGroupDescribeRequest()
+		req.Groups = names
+		return req
+	}, func(resp kmsg.Response) {
+		for _, g := range resp.(*kmsg.ConsumerGroupDescribeResponse).Groups {
+			c.describedConsumer(s, g, topics)
+		}
+	})
 }
 
 // byCoordinator lists the groups that pass, each in one of as many lists as there are brokers: a request for groups of
