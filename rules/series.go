@@ -134,7 +134,7 @@ func attributeValue(s string) (v any, rest string, ok bool) {
 // embedded broker.
 var kafkaEvents = []string{
 	"offset_rewound", "offset_jumped", "transaction_holds", "stall_began", "stall_cleared", "stall_followed_partition", "stall_cleared_by_new_owner",
-	"member_seen", "member_gone", "group_became_empty", "topic_created", "topic_deleted", "partitions_added", "config_changed",
+	"member_seen", "member_gone", "member_replaced", "group_became_empty", "topic_created", "topic_deleted", "partitions_added", "config_changed",
 	"broker_unreachable", "broker_back", "partition_offline", "partition_online", "retention_cut", "min_insync_replicas_lowered",
 	"read_topic_deleted", "partitions_added_under_keys", "group_created", "group_deleted", "group_protocol_changed",
 	"group_assignor_changed", "group_topics_changed", "log_dir_offline", "log_dir_back", "quorum_leader_changed", "quorum_voters_changed",

@@ -23,6 +23,8 @@ type logged struct {
 	roster []loggedMember // all members of a classic group, after a rebalance: not nil, and empty when none is left
 	joined *loggedMember  // of a KIP-848 group, or something of it changed
 	left   string         // the id of a member of a KIP-848 group that is none any more
+
+	forgotten bool // with a roster: there is nothing more of the classic group
 }
 
 // loggedMember is a member as its coordinator wrote it down. Timeouts are 0 when they are not told.
@@ -77,7 +79,8 @@ func (l logged) readRoster(r *kgo.Record) (logged, bool, error) {
 		return l, false, fmt.Errorf("the key of a group: %w", err)
 	}
 	l.group, l.roster = key.Group, []loggedMember{}
-	if r.Value == nil { // the group was forgotten
+	if r.Value == nil {
+		l.forgotten = true
 		return l, true, nil
 	}
 	var value kmsg.GroupMetadataValue

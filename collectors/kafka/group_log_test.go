@@ -138,7 +138,6 @@ func TestGroupLog(t *testing.T) {
 	c.write(-188)(rosterRecord("g", "a#1=0"))
 	c.write(-150)(rosterRecord("g", "a#1=0", "b#2=1"))
 	c.write(-100)(rosterRecord("g", "a#1=0"))
-	c.write(100)(rosterRecord("g")) // after we came
 	c.flush()
 	l.mustRound(0)
 	var told []string

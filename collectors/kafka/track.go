@@ -38,6 +38,7 @@ type tracker struct {
 	hidden   map[streamkeeper.Entity]bool // was seen once, and is kept from us
 	metadata bool                         // was read in this round
 
+	logs        bool                         // the group log is read, where it may be
 	loggedAll   bool                         // the group log was read to its end just now
 	exported    bool                         // this round was read from exporters
 	brokersTold int                          // how many brokers they named
@@ -59,7 +60,7 @@ type round struct {
 
 func newTracker(o Options) *tracker {
 	return &tracker{
-		cluster: o.Cluster, kind: o.Kind, facts: o.Facts, maxPart: o.SeriesPartitions, born: o.FromStart,
+		cluster: o.Cluster, kind: o.Kind, facts: o.Facts, maxPart: o.SeriesPartitions, born: o.FromStart, logs: o.GroupLog,
 		topics: map[string]*topicTrack{}, groups: map[string]*groupTrack{}, brokers: map[int32]*brokerTrack{},
 		hidden: map[streamkeeper.Entity]bool{},
 	}

@@ -24,6 +24,8 @@ type groupTrack struct {
 	size     int                     // how many members it has
 	nameless bool                    // they are only counted
 	log      *groupLogTrack          // nil while nothing was read of it
+	shown    map[string]shown        // by member id, where the log is read
+	holders  map[string]*holder      // by instance id, of those that changed hands
 	gaps     gapRing
 
 	committedTotal, producedTotal float64
@@ -123,6 +125,7 @@ func (t *tracker) absorbGroup(g *groupTrack, state *groupState, r *round) {
 		t.absorbCount(g, state.count, r)
 	case g.described:
 		t.absorbMembers(g, state.members, r)
+		t.settle(g, r)
 		t.absorbMakeup(g, state, r)
 		t.absorbOwners(g, r)
 	}

@@ -18,7 +18,7 @@ func memberKey(m memberState) string {
 }
 
 // absorbMembers tells who is new and who is gone. A member is gone when its id is: a process that was
-// thrown out and came back has a new one. A static member that came back is the same member.
+// thrown out and came back has a new one. A static member that came back is the same member, by another process.
 func (t *tracker) absorbMembers(g *groupTrack, members []memberState, r *round) {
 	known := g.members != nil
 	now := make(map[string]*memberTrack, len(members))
@@ -28,6 +28,9 @@ func (t *tracker) absorbMembers(g *groupTrack, members []memberState, r *round) 
 		track := g.members[id]
 		if track == nil {
 			track = &memberTrack{}
+		}
+		if known && track.state.id != m.id && track.state.id != "" {
+			t.replaced(g, track.state, m, r.at, r)
 		}
 		if !slices.Equal(track.state.assigned, m.assigned) {
 			track.trend = memberTrend{} // it has other work now
@@ -89,6 +92,7 @@ func identityOf(m memberState) string {
 }
 
 func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys map[string]int, r *round) {
+	g.forgetShown(r.at)
 	entity := t.entity(streamkeeper.KindGroup, g.name)
 	for _, id := range slices.Sorted(maps.Keys(g.members)) {
 		if now[id] != nil {
@@ -96,6 +100,7 @@ func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys m
 		}
 		m := g.members[id]
 		g.lose(r.at)
+		t.show(g, m.state.id, true, r.at)
 		attrs := t.memberAttrs(g, m)
 		attrs["members"] = float64(len(now))
 		attrs["listed_while_frozen"] = m.frozenSeen >= 2
@@ -108,6 +113,7 @@ func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys m
 			continue
 		}
 		m := now[id]
+		t.show(g, m.state.id, false, r.at)
 		attrs := t.memberAttrs(g, m)
 		attrs["members"] = float64(len(now))
 		t.tell(r, r.at, "member_seen", entity, fmt.Sprintf("%s is a member of %s", m.key, g.name), attrs)
@@ -119,12 +125,13 @@ const (
 	maxLosses  = 64
 )
 
-// lose remembers when a member was lost; a group that loses more than maxLosses does not lose its newest.
+// lose remembers when a member was lost, in order; a group that loses more than maxLosses does not lose its newest.
 func (g *groupTrack) lose(at time.Time) {
 	if len(g.losses) == maxLosses {
 		g.losses = slices.Delete(g.losses, 0, 1)
 	}
 	g.losses = append(g.losses, at)
+	slices.SortFunc(g.losses, time.Time.Compare)
 }
 
 // lost counts the members lost within lossWindow, and since when the last is gone; ok is false without any.

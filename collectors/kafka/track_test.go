@@ -220,7 +220,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		{"one gone", map[string][]int32{"a": {0}, "b": {1}}, map[string][]int32{"a": {0, 1}}, []string{"member_gone"}},
 		{"the last one gone", map[string][]int32{"a": {0}}, map[string][]int32{}, []string{"member_gone", "group_became_empty"}},
 		{"back with another id: it was lost in between", map[string][]int32{"a": {0}}, map[string][]int32{"a#2": {0}}, []string{"member_gone", "member_seen"}},
-		{"a static member back with another id is the same", map[string][]int32{"A": {0}}, map[string][]int32{"A#2": {0}}, nil},
+		{"a static member back with another id is the same", map[string][]int32{"A": {0}}, map[string][]int32{"A#2": {0}}, []string{"member_replaced"}},
 		{"only the assignment changed", map[string][]int32{"a": {0}, "b": {1}}, map[string][]int32{"a": {1}, "b": {0}}, nil},
 	} {
 		s := newScene(t, 2)
