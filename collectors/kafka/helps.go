@@ -15,6 +15,7 @@ var helps = map[string]map[string]string{
 		"voters":         "Voters of the controllers' quorum.",
 	},
 	"client": {
+		"committed_bytes_total":  "What the client has committed of the broker's partitions, in bytes by estimate; of clients under a quota.",
 		"quota_bytes_per_second": "What a quota allows the client.",
 	},
 	"tier": {

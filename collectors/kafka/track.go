@@ -47,6 +47,7 @@ type tracker struct {
 	quorum      *quorumState                 // as last told
 	quorumAt    time.Time
 	quotas      map[quota]float64
+	fetched     map[fetchedOf]*fetched // of clients under a quota
 	slots       int // segments that brokers copy to remote storage at once; 0 when not known
 }
 
@@ -62,7 +63,7 @@ func newTracker(o Options) *tracker {
 	return &tracker{
 		cluster: o.Cluster, kind: o.Kind, facts: o.Facts, maxPart: o.SeriesPartitions, born: o.FromStart, logs: o.GroupLog,
 		topics: map[string]*topicTrack{}, groups: map[string]*groupTrack{}, brokers: map[int32]*brokerTrack{},
-		hidden: map[streamkeeper.Entity]bool{},
+		hidden: map[streamkeeper.Entity]bool{}, fetched: map[fetchedOf]*fetched{},
 	}
 }
 
@@ -153,6 +154,7 @@ func (t *tracker) measure(r *round) {
 	t.measurePartitions(r)
 	t.measureQuorum(r)
 	t.measureLimits(r)
+	t.measureFetched(r)
 	if !t.started.IsZero() {
 		r.add("streamkeeper_cluster_watched_seconds", map[string]string{"cluster": t.cluster}, r.at.Sub(t.started).Seconds())
 	}

@@ -32,7 +32,7 @@ func (t *tracker) absorbDisks(s *snapshot, r *round) {
 		for where, size := range now.sizes {
 			b.disks.bytes += size
 			if p := t.part(where); p != nil && p.leader == id {
-				p.bytes = size
+				p.weigh(size)
 			}
 		}
 		t.tellDirs(r, id, &b.disks)

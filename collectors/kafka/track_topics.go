@@ -40,6 +40,7 @@ type partTrack struct {
 	compacted        bool // offsets may be missing
 	start, lso, head int64
 	bytes            int64    // that its leader holds of it; unset while not known
+	weight           float32  // of a record on the average, in bytes, when its size was read; 0 while not known
 	headMoved        moment   // when the head was last seen to move
 	lsoFrozen        moment   // since when the stable offset stands still below a moving head
 	holder           *openTxn // whose transaction that is; nil while not known
@@ -342,10 +343,15 @@ func (t *tracker) shownTopics(at time.Time) map[string]bool {
 	return shown
 }
 
+// weigh takes the partition's size, as of the ends that were read in this round.
+func (p *partTrack) weigh(size int64) {
+	p.bytes = size
+	if p.weight = 0; p.start != unset && p.head > p.start {
+		p.weight = float32(float64(size) / float64(p.head-p.start))
+	}
+}
+
 // bytesOf estimates what some records of the partition weigh: as much as its others do. 0 when that is not known.
 func (p *partTrack) bytesOf(records int64) float64 {
-	if p.bytes == unset || p.start == unset || p.head <= p.start {
-		return 0
-	}
-	return float64(p.bytes) / float64(p.head-p.start) * float64(records)
+	return float64(p.weight) * float64(records)
 }
