@@ -48,7 +48,7 @@ type tracker struct {
 	quorumAt    time.Time
 	quotas      map[quota]float64
 	fetched     map[fetchedOf]*fetched // of clients under a quota
-	slots       int // segments that brokers copy to remote storage at once; 0 when not known
+	slots       int                    // segments that brokers copy to remote storage at once; 0 when not known
 }
 
 // round is what one round found out.

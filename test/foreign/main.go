@@ -2,7 +2,9 @@
 // side by side, and `diagnose --brokers` must name each of them, without history and without anything but the Kafka
 // protocol. One cluster lets the diagnosis describe only: it must say what it may not see, and write nothing. With -logs also
 // faults that need the logs of brokers and clients, which are pushed to a server that watches; with -tiered instead faults
-// of an object store behind tiered storage, and of quotas, with JMX and logs.
+// of an object store behind tiered storage, and of quotas, with JMX and logs. With -blind these two are watched without logs and
+// JMX: then a fault may stay unnamed, or be named less surely, and nothing else may be said surely. With -history instead those that
+// take ten minutes of history to be told apart.
 // The last line is JSON: {"right", "of"}.
 package main
 
@@ -30,7 +32,8 @@ type options struct {
 	least                float64
 	window               time.Duration
 	show, why            bool
-	logs, tiered         bool
+	logs, tiered, blind  bool
+	history              bool
 	s3                   string
 }
 
@@ -45,6 +48,8 @@ func main() {
 	flag.StringVar(&o.record, "record", "", "folder that keeps a recording of each diagnosis")
 	flag.BoolVar(&o.logs, "logs", false, "also the faults that need logs, of brokers and clients, pushed to a server that watches")
 	flag.BoolVar(&o.tiered, "tiered", false, "instead the faults of tiered storage and quotas, on one broker with a JMX exporter, watched by a server")
+	flag.BoolVar(&o.blind, "blind", false, "with -logs or -tiered: without logs and JMX; nothing wrong may be said with 90 % or more")
+	flag.BoolVar(&o.history, "history", false, "instead the faults that need ten minutes of history to be told apart")
 	flag.StringVar(&o.s3, "s3", ".bin/versitygw", "path of the S3 server of tiered storage")
 	flag.BoolVar(&o.why, "why", false, "print the evidence of right answers too")
 	flag.BoolVar(&o.show, "show", false, "print each diagnosis whole")
@@ -113,7 +118,12 @@ func once(ctx context.Context, dist *kafka.Dist, o options) (right, of int, err 
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	phases := []phase{{groupScenarios, l.play}, {brokerScenarios, l.play}}
-	if o.logs { // before a broker is lost for good
+	switch {
+	case o.history:
+		phases = []phase{{agedScenarios, l.watch}}
+	case o.logs && o.blind: // the others have neither anyway
+		phases = []phase{{loggedScenarios, l.watch}}
+	case o.logs: // before a broker is lost for good
 		phases = slices.Insert(phases, 1, phase{loggedScenarios, l.watch})
 	}
 	for _, phase := range phases {

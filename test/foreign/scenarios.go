@@ -20,6 +20,7 @@ const endSignal = syscall.SIGTERM
 type scenario struct {
 	name    string   // of the topic and group; the cause with dashes, unless causes are given
 	causes  []string // one of them must be named first, or be in a set that is named first
+	apart   string   // a cause that must not be in the set
 	benign  bool     // and must be called harmless
 	entity  func(*lab, *workload) streamkeeper.Entity
 	brokers int // that it needs
@@ -38,6 +39,7 @@ type scenario struct {
 
 	inject func(context.Context, *lab, *workload) error
 	during bool // while diagnose looks, else before
+	aged   bool // after ten minutes of history, and what comes during them
 
 	// check judges what was said in place of the cause, and says what it found; clients go on until it returns.
 	check func(context.Context, *lab, *workload, *streamkeeper.Report) (said string, right bool, err error)
@@ -78,6 +80,18 @@ var brokerScenarios = []scenario{
 	{name: "healthy-replicated", causes: []string{"healthy"}, brokers: 3, partitions: 6, replicas: 3, members: 2, rate: 60, recordMillis: 1},
 	{name: "offline-partition", brokers: 3, partitions: 3, replicas: 1, members: 1, rate: 30, recordMillis: 1, inject: killLeader, entity: topic},
 	{name: "broker-down", brokers: 3, partitions: 6, replicas: 3, members: 2, rate: 60, recordMillis: 1, entity: lostBroker},
+}
+
+// agedScenarios cannot be told apart by who has just come: traffic that outgrew its readers, and readers that became slow.
+var agedScenarios = []scenario{
+	{
+		name: "outgrown", causes: []string{"consumer_undersized"}, apart: "processing_slowed", partitions: 6, replicas: 3, members: 2,
+		rate: 30, recordMillis: 40, inject: outgrow, during: true, aged: true,
+	},
+	{
+		name: "slowed", causes: []string{"processing_slowed"}, apart: "consumer_undersized", partitions: 6, replicas: 3, members: 2,
+		library: java, settings: []string{"max.poll.records=50"}, rate: 40, valueSize: slowValue, inject: slow(150), during: true, aged: true,
+	},
 }
 
 func group(_ *lab, w *workload) streamkeeper.Entity {
@@ -142,6 +156,14 @@ func slow(recordMillis int64) func(context.Context, *lab, *workload) error {
 func heat(ctx context.Context, l *lab, w *workload) error {
 	s := l.streams[w.name]
 	s.HotShare, s.Rate = 0.85, 140
+	l.streams[w.name] = s
+	return l.produce(ctx)
+}
+
+// outgrow sends twice what the members can do.
+func outgrow(ctx context.Context, l *lab, w *workload) error {
+	s := l.streams[w.name]
+	s.Rate = 100
 	l.streams[w.name] = s
 	return l.produce(ctx)
 }

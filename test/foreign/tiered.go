@@ -184,8 +184,12 @@ func (l *lab) scrapingServer() (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf("broker: {enabled: false}\nclusters:\n  - {name: %s, brokers: [%q], metrics: [%q], scrape: %s}\n",
-		clusterName, l.cluster.Bootstrap(), strings.Join(l.cluster.Metrics(), `", "`), scrapeEvery)
+	metrics := fmt.Sprintf("metrics: [%q], ", strings.Join(l.cluster.Metrics(), `", "`))
+	if l.o.blind {
+		metrics = ""
+	}
+	config := fmt.Sprintf("broker: {enabled: false}\nclusters:\n  - {name: %s, brokers: [%q], %sscrape: %s}\n",
+		clusterName, l.cluster.Bootstrap(), metrics, scrapeEvery)
 	file := filepath.Join(s.Dir, "config.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, errors.Join(err, s.Remove())
