@@ -20,12 +20,12 @@ type groupLogTrack struct {
 
 // loggedChange is a member that came, or one that is gone, as the group log has it.
 type loggedChange struct {
-	gone    bool
-	member  *loggedMember
-	at      time.Time
-	read    time.Time // the round in which it was read
-	rebased bool      // it was written when a rebalance was over, which may be long after it happened
-	attrs   map[string]any
+	gone   bool
+	member *loggedMember
+	at     time.Time
+	read   time.Time // the round in which it was read
+	late   bool      // it was written when a rebalance was over, which may be long after it happened
+	attrs  map[string]any
 }
 
 const (
@@ -88,7 +88,7 @@ func (t *tracker) absorbRoster(g *groupTrack, l *logged, r *round) {
 	// A group that goes back to the classic protocol ends all its KIP-848 members, which stay.
 	log.unsettled = slices.DeleteFunc(log.unsettled, func(c loggedChange) bool {
 		m := now[identityOf(c.member.memberState)]
-		return c.gone && !c.rebased && m != nil && m.id == c.member.id
+		return c.gone && !c.late && m != nil && m.id == c.member.id
 	})
 	if log.whole {
 		t.compareRosters(g, now, names, l.at, r)
@@ -102,14 +102,14 @@ func (t *tracker) compareRosters(g *groupTrack, now map[string]*loggedMember, na
 		switch m := before[id]; {
 		case now[id] == nil:
 			attrs := map[string]any{"members": float64(len(now)), "replaced": names[memberKey(m.memberState)] > 0}
-			t.change(g, loggedChange{gone: true, member: m, at: at, rebased: true, attrs: attrs}, r)
+			t.change(g, loggedChange{gone: true, member: m, at: at, late: true, attrs: attrs}, r)
 		case now[id].id != m.id:
 			t.replaced(g, m.memberState, now[id].memberState, at, r)
 		}
 	}
 	for _, id := range sortedKeys(now) {
 		if before[id] == nil {
-			t.change(g, loggedChange{member: now[id], at: at, rebased: true, attrs: map[string]any{"members": float64(len(now))}}, r)
+			t.change(g, loggedChange{member: now[id], at: at, late: true, attrs: map[string]any{"members": float64(len(now))}}, r)
 		}
 	}
 }
@@ -163,7 +163,7 @@ func (t *tracker) change(g *groupTrack, c loggedChange, r *round) {
 	}
 	c.member.timeouts(c.attrs)
 	g.commitAgeOf(assigned, c.at, c.attrs)
-	if c.at.Before(t.started) && (!c.gone || c.member.instance == "" || c.rebased) {
+	if c.at.Before(t.started) && (!c.gone || c.member.instance == "" || c.late) {
 		t.tellChange(g, &c, r)
 		return
 	}
@@ -212,7 +212,7 @@ func (s shown) tells(c *loggedChange) bool {
 	if c.gone {
 		when = s.gone
 	}
-	return !when.IsZero() && (c.rebased || !when.Before(c.at.Add(-logSkew)))
+	return !when.IsZero() && (c.late || !when.Before(c.at.Add(-logSkew)))
 }
 
 // show remembers what a description told of a member, for as long as the log may tell it again.
