@@ -61,7 +61,7 @@ func TestCollect_Quotas(t *testing.T) {
 	}
 	l.mustRound(0)
 	const series = "client_quota_bytes_per_second{api=fetch,client=reader}"
-	l.want("the quota in bytes", map[string]any{series: 1000})
+	l.want("the quota in bytes", map[string]any{series: 1000, "cluster_fact{fact=quotas}": 1})
 	l.cluster.ControlKey(int16(kmsg.DescribeClientQuotas), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		l.cluster.KeepControl()
 		resp := req.ResponseKind().(*kmsg.DescribeClientQuotasResponse)

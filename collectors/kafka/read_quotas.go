@@ -49,7 +49,7 @@ func (c *Collector) readQuotas(ctx context.Context, s *snapshot) {
 	if resp.ErrorCode != 0 {
 		return
 	}
-	s.quotas = map[quota]float64{}
+	s.quotas, s.limited = map[quota]float64{}, len(resp.Entries) > 0
 	for _, e := range resp.Entries {
 		client, ok := quotaOf(e.Entity)
 		for _, v := range e.Values {
@@ -129,7 +129,7 @@ func compareQuotas(a, b quota) int {
 // absorbLimits remembers limits until they are read again.
 func (t *tracker) absorbLimits(s *snapshot) {
 	if s.quotas != nil {
-		t.quotas = s.quotas
+		t.quotas, t.limited = s.quotas, s.limited
 	}
 	if s.slots != nil {
 		t.slots = 0

@@ -47,6 +47,7 @@ type tracker struct {
 	quorum      *quorumState                 // as last told
 	quorumAt    time.Time
 	quotas      map[quota]float64
+	limited     bool                   // somebody has one, of whatever kind
 	fetched     map[fetchedOf]*fetched // of clients under a quota
 	slots       int                    // segments that brokers copy to remote storage at once; 0 when not known
 }
@@ -180,6 +181,9 @@ func (t *tracker) clusterFacts() map[string]bool {
 	}
 	if !t.exported && t.kind != "embedded" && t.metadata {
 		facts["quorum_told"], facts["disks_told"] = t.quorum != nil, t.disksTold()
+		if t.quotas != nil {
+			facts["quotas"] = t.limited
+		}
 	}
 	if t.exported {
 		live, facts["members_unnamed"] = t.brokersTold, true
