@@ -24,7 +24,8 @@ type logged struct {
 	joined *loggedMember  // of a KIP-848 group, or something of it changed
 	left   string         // the id of a member of a KIP-848 group that is none any more
 
-	forgotten bool // with a roster: there is nothing more of the classic group
+	generation int32 // with a roster: how many rebalances have ended
+	forgotten  bool  // with a roster: there is nothing more of the classic group
 }
 
 // loggedMember is a member as its coordinator wrote it down. Timeouts are 0 when they are not told.
@@ -90,6 +91,7 @@ func (l logged) readRoster(r *kgo.Record) (logged, bool, error) {
 	if value.ProtocolType != "" && value.ProtocolType != consumerProtocol {
 		return l, false, nil
 	}
+	l.generation = value.Generation
 	for _, m := range value.Members {
 		member := loggedMember{
 			memberState: memberState{id: m.MemberID, client: m.ClientID, host: plainHost(m.ClientHost), assigned: assignedBy(m.Assignment)},

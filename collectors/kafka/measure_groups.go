@@ -68,6 +68,7 @@ func (m meter) membership() {
 	if g.state.state != "" {
 		m.add("stable", truth(g.state.state == "Stable"))
 	}
+	m.epochs()
 	empty := 0.0
 	if !g.empty.IsZero() {
 		empty = m.at.Sub(g.empty).Seconds()
@@ -86,6 +87,20 @@ func (m meter) membership() {
 	for _, topic := range g.topics() {
 		labels := map[string]string{"cluster": m.t.cluster, "group": g.name, "topic": topic}
 		m.r.add("streamkeeper_group_topic", labels, 1)
+	}
+}
+
+// epochs tell how often the group has changed, and of a KIP-848 group how far its members are behind that.
+func (m meter) epochs() {
+	g := m.g
+	switch s := g.state; {
+	case s.kip848 && s.epoch > 0:
+		m.add("epoch", float64(s.epoch))
+		m.add("assignment_epoch", float64(s.assigned))
+		m.add("members_behind", float64(s.behind))
+		m.add("partitions_moving", float64(s.moving))
+	case !s.kip848 && g.log != nil && g.log.epoch > 0 && m.t.loggedAll:
+		m.add("epoch", float64(g.log.epoch))
 	}
 }
 

@@ -180,7 +180,12 @@ func (c *Collector) describedConsumer(s *snapshot, g kmsg.ConsumerGroupDescribeR
 		return
 	}
 	state.state, state.assignor, state.described = g.State, g.AssignorName, true
+	state.epoch, state.assigned = g.Epoch, g.AssignmentEpoch
 	for _, m := range g.Members {
+		if m.MemberEpoch < g.Epoch {
+			state.behind++
+		}
+		state.moving += toMove(m.Assignment, m.TargetAssignment)
 		member := memberState{id: m.MemberID, client: m.ClientID, host: plainHost(m.ClientHost)}
 		if m.InstanceID != nil {
 			member.instance = *m.InstanceID
@@ -195,6 +200,29 @@ func (c *Collector) describedConsumer(s *snapshot, g kmsg.ConsumerGroupDescribeR
 		slices.SortFunc(member.assigned, comparePartitions)
 		state.members = append(state.members, member)
 	}
+}
+
+// toMove counts the partitions of a target that are not owned yet.
+func toMove(owned, target kmsg.Assignment) (n int) {
+	has := map[[16]byte][]int32{}
+	for _, t := range owned.TopicPartitions {
+		has[t.TopicID] = t.Partitions
+	}
+	for _, t := range target.TopicPartitions {
+		if slices.Equal(has[t.TopicID], t.Partitions) {
+			continue
+		}
+		mine := make(map[int32]bool, len(t.Partitions))
+		for _, index := range has[t.TopicID] {
+			mine[index] = true
+		}
+		for _, index := range t.Partitions {
+			if !mine[index] {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // plainHost strips what Kafka puts before an address and what others put behind it: members are told

@@ -76,7 +76,11 @@ type groupState struct {
 	state         string // Kafka's word
 	kip848        bool
 	assignor      string
-	described     bool // state and members are known
+	epoch         int32 // of a KIP-848 group: it grows with each change of members, topics or assignor
+	assigned      int32 // the epoch that what members are to own was last worked out for
+	behind        int   // members that have not come to the epoch yet
+	moving        int   // partitions that members are to own and do not yet
+	described     bool  // state and members are known
 	members       []memberState
 	nameless      bool // members are only counted
 	count         int  // and so many they are

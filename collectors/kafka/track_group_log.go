@@ -15,6 +15,7 @@ type groupLogTrack struct {
 	members   map[string]*loggedMember // by what identifies them; of a KIP-848 group those that joined since it is read
 	former    map[string]*loggedMember // before the last rebalance
 	whole     bool                     // members are all there are
+	epoch     int32                    // of a classic group its generation; 0 while not read
 	unsettled []loggedChange           // descriptions may yet tell of them, in order
 }
 
@@ -93,7 +94,7 @@ func (t *tracker) absorbRoster(g *groupTrack, l *logged, r *round) {
 	if log.whole {
 		t.compareRosters(g, now, names, l.at, r)
 	}
-	log.former, log.members, log.whole = log.members, now, true
+	log.former, log.members, log.whole, log.epoch = log.members, now, true, l.generation
 }
 
 func (t *tracker) compareRosters(g *groupTrack, now map[string]*loggedMember, names map[string]int, at time.Time, r *round) {
