@@ -106,14 +106,14 @@ func TestFetched_ByWhatIsCommitted(t *testing.T) {
 	s.track.quotas = map[quota]float64{{"a", "fetch"}: 500, {"b", "produce"}: 500}
 	s.round(0, 1)
 	for i := range s.track.topics["t"].parts {
-		s.track.topics["t"].parts[i].weigh(100 * s.heads[i])
+		s.track.topics["t"].parts[i].weigh(100*s.heads[i], 0)
 	}
 	s.rounds(3, 0, 1)
 	s.want("150 records of 100 bytes", map[string]float64{"client_committed_bytes_total/1/a": 15_000})
 	if _, ok := s.series["client_committed_bytes_total/1/b"]; ok {
 		t.Error("nobody limits what b fetches")
 	}
-	s.track.topics["t"].parts[0].weigh(0)
+	s.track.topics["t"].parts[0].weigh(0, 0)
 	s.rounds(3, 0, 1)
 	if got, ok := s.series["client_committed_bytes_total/1/a"]; ok {
 		t.Errorf("nobody knows what its records weigh, and %v is told", got)

@@ -26,6 +26,7 @@ const hiddenValue = "(not shown)"
 var topicConfigs = []string{
 	"cleanup.policy", "retention.ms", "retention.bytes", "segment.bytes", "segment.ms", "min.insync.replicas",
 	"max.message.bytes", "message.timestamp.type", "remote.storage.enable", "local.retention.ms", "compression.type",
+	"remote.copy.lag.ms", "remote.copy.lag.bytes",
 }
 
 // readConfigs reads the configurations of some topics and brokers, in turn.

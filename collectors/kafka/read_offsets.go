@@ -35,6 +35,7 @@ func (c *Collector) readOffsets(ctx context.Context, s *snapshot) {
 			c.listOffsets(ctx, s, question{wanted, same(atStart), false}, func(p *partState, _ partition, l listed) { p.start = l.offset })
 		})
 		asking.Go(func() { c.cache.newest = c.readNewest(ctx, s, wanted) })
+		asking.Go(func() { c.readTiered(ctx, s, wanted) })
 	}
 	c.listOffsets(ctx, s, question{wanted, same(atHead), false}, func(p *partState, _ partition, l listed) {
 		p.head = l.offset
@@ -161,8 +162,8 @@ func (c *Collector) listOffsets(ctx context.Context, s *snapshot, q question, ta
 				return fmt.Errorf("listing offsets: %w", err)
 			}
 			resp := answer.(*kmsg.ListOffsetsResponse)
-			if resp.Version < 7 && q.at(chunk[0]) == atNewest {
-				return nil // older brokers take -3 for a time before all records
+			if takesTime(resp, q.at(chunk[0])) {
+				return nil
 			}
 			s.taking.Lock()
 			err = c.takeListed(s, resp, take)

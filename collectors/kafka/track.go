@@ -81,6 +81,7 @@ func (t *tracker) absorb(s *snapshot) *round {
 	}
 	t.absorbBrokers(s, r)
 	t.absorbTopics(s, r)
+	t.absorbTiered(s)
 	t.absorbDisks(s, r)
 	t.absorbQuorum(s, r)
 	t.absorbHeld(s)
@@ -154,6 +155,7 @@ func (t *tracker) measure(r *round) {
 	t.measureGroups(r)
 	t.measurePartitions(r)
 	t.measureQuorum(r)
+	t.measureTiered(r)
 	t.measureLimits(r)
 	t.measureFetched(r)
 	if !t.started.IsZero() {

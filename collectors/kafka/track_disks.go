@@ -32,7 +32,7 @@ func (t *tracker) absorbDisks(s *snapshot, r *round) {
 		for where, size := range now.sizes {
 			b.disks.bytes += size
 			if p := t.part(where); p != nil && p.leader == id {
-				p.weigh(size)
+				p.weigh(size, t.topics[where.topic].localStart(where.index))
 			}
 		}
 		t.tellDirs(r, id, &b.disks)

@@ -34,7 +34,7 @@ func (t *tracker) limits(client string) bool {
 }
 
 // fetch adds what the member that has a partition committed on it.
-func (t *tracker) fetch(gp *groupPart, where partition, records int64, at time.Time) {
+func (t *tracker) fetch(gp *groupPart, records int64, at time.Time) {
 	if len(t.quotas) == 0 || gp.member == nil || !t.limits(gp.member.state.client) || gp.part.leader < 0 {
 		return
 	}
@@ -48,7 +48,7 @@ func (t *tracker) fetch(gp *groupPart, where partition, records int64, at time.T
 		t.fetched[of] = f
 	}
 	f.moved = at
-	if weight := float64(gp.part.weight); weight > 0 && !t.tiered[where.topic] { // the sizes of tiered topics leave out what is remote
+	if weight := float64(gp.part.weight); weight > 0 {
 		f.bytes += weight * float64(records)
 	} else {
 		f.blind = at

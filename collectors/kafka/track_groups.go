@@ -269,7 +269,7 @@ func (t *tracker) step(g *groupTrack, where partition, gp *groupPart, committed 
 			t.jumpAttrs(g, where, gp, s, previousHead))
 	default:
 		g.committedTotal += float64(s.forward)
-		t.fetch(gp, where, s.forward, r.at)
+		t.fetch(gp, s.forward, r.at)
 		g.gaps.add(s.gap)
 	}
 }

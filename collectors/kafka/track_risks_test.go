@@ -86,7 +86,7 @@ func TestRetentionCutInBytes(t *testing.T) {
 	s.configured()
 	s.rounds(3, 0)
 	s.rounds(20)
-	s.track.topics["t"].parts[0].weigh(220_000) // of 2,200 records, 1,050 of them unread
+	s.track.topics["t"].parts[0].weigh(220_000, 0) // of 2,200 records, 1,050 of them unread
 	s.configured("retention.bytes", "50000")
 	s.round()
 	told := s.only("retention_cut")

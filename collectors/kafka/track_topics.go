@@ -24,6 +24,8 @@ type topicTrack struct {
 	keeps    keeps
 	labels   map[string]string
 
+	tiers []tierTrack // by partition; nil without tiered storage
+
 	transacted bool      // it holds transactions
 	looked     time.Time // when it was last looked into for that
 	rights     time.Time // when it was last asked whether that is allowed
@@ -343,11 +345,11 @@ func (t *tracker) shownTopics(at time.Time) map[string]bool {
 	return shown
 }
 
-// weigh takes the partition's size, as of the ends that were read in this round.
-func (p *partTrack) weigh(size int64) {
+// weigh takes the size of what the partition's leader holds from some offset on, as of the ends that were read in this round.
+func (p *partTrack) weigh(size, from int64) {
 	p.bytes = size
-	if p.weight = 0; p.start != unset && p.head > p.start {
-		p.weight = float32(float64(size) / float64(p.head-p.start))
+	if p.weight = 0; from != unset && p.head > from {
+		p.weight = float32(float64(size) / float64(p.head-from))
 	}
 }
 
