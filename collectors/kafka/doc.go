@@ -1,7 +1,8 @@
 // Package kafka is the source that watches a cluster through the Kafka protocol alone, whatever engine
 // speaks it. It reads and never writes: Metadata, ListOffsets, ListGroups, DescribeGroups,
 // ConsumerGroupDescribe, OffsetFetch, DescribeConfigs, DescribeLogDirs, DescribeQuorum, and about open transactions
-// DescribeProducers, ListTransactions, DescribeTransactions and, where it may, for the heads of a few batches (Fetch).
+// DescribeProducers, ListTransactions, DescribeTransactions and, where it may, the heads of a few batches; and the topic that
+// coordinators keep groups in (Fetch).
 //
 // A round has two halves. Reading (read_*.go) asks the cluster and fills a [snapshot], in which everything
 // that could not be read is missing. Tracking (track_*.go) is pure: it compares the snapshot with what was
