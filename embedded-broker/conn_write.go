@@ -46,6 +46,7 @@ type outgoing struct {
 	vec, rest net.Buffers // scratch of some
 	lent      engine.Stretch
 	lentErr   error // of the last sendfile
+	met, near bool  // whether the client is near is known, and whether it is; of Fetch's answers, one at a time
 	send      func(fd uintptr) bool
 }
 
@@ -146,8 +147,7 @@ func (c *conn) send(p *pending) error {
 		}
 		binary.BigEndian.PutUint32(ps[0].b, uint32(n-4))
 		if files {
-			c.out.corked(true)
-			defer c.out.corked(false)
+			c.out.meet()
 		}
 		return c.writeAll(ps, n)
 	case len(c.out.unsent) == 0:
@@ -156,10 +156,6 @@ func (c *conn) send(p *pending) error {
 	rest := c.out.unsent
 	c.out.unsent = nil
 	return c.writeAll([]piece{{b: rest}}, int64(len(rest)))
-}
-
-func (out *outgoing) corked(on bool) {
-	_ = out.raw.Control(func(fd uintptr) { cork(fd, on) }) // fails on a closed socket only
 }
 
 // encode is an answer's bytes, in the scratch memory.
@@ -189,7 +185,11 @@ func (c *conn) writeAll(ps []piece, n int64) error {
 	defer c.writing.Store(0)
 	now := time.Now()
 	due := now.Add(slowest(c.b.limits.writeStall, n, c.b.limits.writeRate))
-	for chunk := writeChunk; len(ps) > 0; {
+	chunk := writeChunk
+	if c.out.near {
+		chunk = maxWriteChunk
+	}
+	for len(ps) > 0 {
 		d := now.Add(c.b.limits.writeStall)
 		if due.Before(d) {
 			d = due

@@ -63,6 +63,9 @@ func handleFetch(b *Broker, r *request, reply func(kmsg.Response)) {
 	c.maxBytes, c.window = min(max(int(req.maxBytes), 1), maxFetchBytes), r.conn.window
 	c.due = time.Now().Add(min(time.Duration(max(req.maxWait, 0))*time.Millisecond, maxFetchWait))
 	c.arrived()
+	// A near client takes its answer before it asks for more: handing the answer to another goroutine would wake a
+	// processor for nothing.
+	r.patient = r.conn.out.near && !r.conn.more
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.attempt()

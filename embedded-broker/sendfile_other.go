@@ -9,4 +9,4 @@ func (out *outgoing) trySendfile(uintptr) bool { return true }
 
 func fileFailed(error) bool { return false }
 
-func cork(uintptr, bool) {}
+func (out *outgoing) meet() {}
