@@ -92,6 +92,12 @@ var agedScenarios = []scenario{
 		name: "slowed", causes: []string{"processing_slowed"}, apart: "consumer_undersized", partitions: 6, replicas: 3, members: 2,
 		library: java, settings: []string{"max.poll.records=50"}, rate: 40, valueSize: slowValue, inject: slow(150), during: true, aged: true,
 	},
+	bystander("well-a"), bystander("well-b"), bystander("well-c"), // else all groups were late at once
+}
+
+// bystander is a group to which nothing happens.
+func bystander(name string) scenario {
+	return scenario{name: name, causes: []string{"healthy"}, partitions: 3, replicas: 3, members: 1, rate: 20, recordMillis: 1, during: true, aged: true}
 }
 
 func group(_ *lab, w *workload) streamkeeper.Entity {
