@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,8 +46,9 @@ type outgoing struct {
 
 	vec, rest net.Buffers // scratch of some
 	lent      engine.Stretch
-	lentErr   error // of the last sendfile
-	met, near bool  // whether the client is near is known, and whether it is; of Fetch's answers, one at a time
+	lentErr   error       // of the last sendfile
+	met       bool        // whether the client is near is known
+	near      atomic.Bool // it is; who reads requests looks at it too
 	send      func(fd uintptr) bool
 }
 
@@ -186,7 +188,7 @@ func (c *conn) writeAll(ps []piece, n int64) error {
 	now := time.Now()
 	due := now.Add(slowest(c.b.limits.writeStall, n, c.b.limits.writeRate))
 	chunk := writeChunk
-	if c.out.near {
+	if c.out.near.Load() {
 		chunk = maxWriteChunk
 	}
 	for len(ps) > 0 {

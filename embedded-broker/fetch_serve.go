@@ -65,7 +65,7 @@ func handleFetch(b *Broker, r *request, reply func(kmsg.Response)) {
 	c.arrived()
 	// A near client takes its answer before it asks for more: handing the answer to another goroutine would wake a
 	// processor for nothing.
-	r.patient = r.conn.out.near && !r.conn.more
+	r.patient = r.conn.out.near.Load() && !r.conn.more
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.attempt()

@@ -54,8 +54,8 @@ func (out *outgoing) meet() {
 	out.met = true
 	_ = out.raw.Control(func(fd uintptr) { // fails on a closed socket only
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		out.near = err == nil && near(info)
-		if out.near {
+		if err == nil && near(info) {
+			out.near.Store(true)
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, nearBuffer) // else it is slower
 		}
 	})

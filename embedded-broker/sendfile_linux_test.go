@@ -24,11 +24,11 @@ func TestOutgoing_MeetsTheClient(t *testing.T) {
 	before := size()
 	out.meet()
 	want := before
-	if out.near { // over loopback it is, unless the machine stood still meanwhile
+	if out.near.Load() { // over loopback it is, unless the machine stood still meanwhile
 		want = 2 * nearBuffer
 	}
 	if got := size(); !out.met || got != want {
-		t.Errorf("near %v: the buffer has %d bytes, not %d", out.near, got, want)
+		t.Errorf("near %v: the buffer has %d bytes, not %d", out.near.Load(), got, want)
 	}
 }
 
