@@ -53,6 +53,8 @@ func TestTieredOffsets_Unjudged(t *testing.T) {
 	}{
 		{"told to copy late", []string{"remote.copy.lag.ms", "86400000"}},
 		{"segments that are far from full", []string{"segment.bytes", "1073741824"}},
+		{"segments that are never closed for their age", []string{"segment.bytes", "1073741824", "segment.ms", "9223372036854775807"}},
+		{"nor for one that overflows", []string{"segment.bytes", "1073741824", "segment.ms", "18446744073710"}},
 	} {
 		s, _ := tieredScene(t, c.configs...)
 		s.rounds(40, 0)

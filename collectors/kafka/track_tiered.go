@@ -76,8 +76,8 @@ func (t *topicTrack) copyDue(p *partTrack, tier *tierTrack, at time.Time) bool {
 	if size := setting(t.configs, "segment.bytes"); size > 0 && tier.waiting(p) > overdueSegments*size {
 		return true
 	}
-	roll := time.Duration(setting(t.configs, "segment.ms")) * time.Millisecond
-	return roll > 0 && at.Sub(tier.moved) > overdueSegments*roll+copyPause && p.headMoved.time().Sub(tier.moved) > roll
+	roll := setting(t.configs, "segment.ms") / 1000 // it may be more than a Duration holds
+	return roll > 0 && at.Sub(tier.moved).Seconds() > overdueSegments*roll+copyPause.Seconds() && p.headMoved.time().Sub(tier.moved).Seconds() > roll
 }
 
 // copiesLate reports whether a topic is told to keep closed segments to itself for a while (KIP-1241).
