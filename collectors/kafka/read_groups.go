@@ -204,14 +204,17 @@ func (c *Collector) describedConsumer(s *snapshot, g kmsg.ConsumerGroupDescribeR
 
 // toMove counts the partitions of a target that are not owned yet.
 func toMove(owned, target kmsg.Assignment) (n int) {
+	same := func(a, b kmsg.AssignmentTopicPartition) bool {
+		return a.TopicID == b.TopicID && slices.Equal(a.Partitions, b.Partitions)
+	}
+	if slices.EqualFunc(owned.TopicPartitions, target.TopicPartitions, same) { // nearly always: no memory for that
+		return 0
+	}
 	has := map[[16]byte][]int32{}
 	for _, t := range owned.TopicPartitions {
 		has[t.TopicID] = t.Partitions
 	}
 	for _, t := range target.TopicPartitions {
-		if slices.Equal(has[t.TopicID], t.Partitions) {
-			continue
-		}
 		mine := make(map[int32]bool, len(t.Partitions))
 		for _, index := range has[t.TopicID] {
 			mine[index] = true

@@ -155,7 +155,7 @@ func (t *tracker) measure(r *round) {
 	t.measureGroups(r)
 	t.measurePartitions(r)
 	t.measureQuorum(r)
-	t.measureTiered(r)
+	t.measureStore(r)
 	t.measureLimits(r)
 	t.measureFetched(r)
 	if !t.started.IsZero() {

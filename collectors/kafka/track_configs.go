@@ -53,6 +53,7 @@ func (t *tracker) absorbConfigs(s *snapshot, r *round) {
 			t.tiered[name] = true
 		} else {
 			delete(t.tiered, name)
+			topic.tiers = nil
 		}
 	}
 	for _, c := range slices.SortedFunc(maps.Keys(changed), compareChanges) {

@@ -197,11 +197,8 @@ func (t *tracker) tellChange(g *groupTrack, c *loggedChange, r *round) {
 		kind, text = "member_gone", "%s is no longer a member of %s"
 		g.lose(c.at)
 	}
-	name := memberKey(c.member.memberState)
-	for k, v := range t.memberAttrs(g, &memberTrack{state: c.member.memberState, key: name}) {
-		c.attrs[k] = v
-	}
-	t.tell(r, c.at, kind, t.entity(streamkeeper.KindGroup, g.name), fmt.Sprintf(text, name, g.name), c.attrs)
+	maps.Copy(c.attrs, g.memberAttrs(c.member.memberState))
+	t.tell(r, c.at, kind, t.entity(streamkeeper.KindGroup, g.name), fmt.Sprintf(text, memberKey(c.member.memberState), g.name), c.attrs)
 }
 
 // shown is when descriptions last told that a member had come, and that it was gone.

@@ -26,7 +26,7 @@ func (t *tracker) replaced(g *groupTrack, old, now memberState, at time.Time, r 
 	h := g.holders[now.instance]
 	if h == nil {
 		h = &holder{host: old.host, ids: []string{old.id}, hosts: []string{old.host}}
-		if g.holders == nil {
+		if g.holders == nil || len(g.holders) >= maxShown { // with as many, one may be told twice
 			g.holders = map[string]*holder{}
 		}
 		g.holders[now.instance] = h
@@ -34,7 +34,7 @@ func (t *tracker) replaced(g *groupTrack, old, now memberState, at time.Time, r 
 	if slices.Contains(h.ids, now.id) {
 		return
 	}
-	attrs := t.memberAttrs(g, &memberTrack{state: now, key: memberKey(now)})
+	attrs := g.memberAttrs(now)
 	attrs["old_member_id"], attrs["old_host"], attrs["new_host"] = old.id, h.host, now.host
 	if now.host != h.host {
 		attrs["back"] = slices.Contains(h.hosts, now.host)

@@ -101,7 +101,7 @@ func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys m
 		m := g.members[id]
 		g.lose(r.at)
 		t.show(g, m.state.id, true, r.at)
-		attrs := t.memberAttrs(g, m)
+		attrs := g.memberAttrs(m.state)
 		attrs["members"] = float64(len(now))
 		attrs["listed_while_frozen"] = m.frozenSeen >= 2
 		attrs["replaced"] = keys[m.key] > 0
@@ -114,7 +114,7 @@ func (t *tracker) tellMembers(g *groupTrack, now map[string]*memberTrack, keys m
 		}
 		m := now[id]
 		t.show(g, m.state.id, false, r.at)
-		attrs := t.memberAttrs(g, m)
+		attrs := g.memberAttrs(m.state)
 		attrs["members"] = float64(len(now))
 		t.tell(r, r.at, "member_seen", entity, fmt.Sprintf("%s is a member of %s", m.key, g.name), attrs)
 	}
@@ -145,12 +145,12 @@ func (g *groupTrack) lost(at time.Time) (n int, since time.Duration, ok bool) {
 	return n, at.Sub(g.losses[n-1]), true
 }
 
-func (t *tracker) memberAttrs(g *groupTrack, m *memberTrack) map[string]any {
+func (g *groupTrack) memberAttrs(m memberState) map[string]any {
 	attrs := map[string]any{
-		"group": g.name, "member": m.key, "member_id": m.state.id, "client_id": m.state.client, "host": m.state.host,
+		"group": g.name, "member": memberKey(m), "member_id": m.id, "client_id": m.client, "host": m.host,
 	}
-	if m.state.instance != "" {
-		attrs["instance_id"] = m.state.instance
+	if m.instance != "" {
+		attrs["instance_id"] = m.instance
 	}
 	return attrs
 }

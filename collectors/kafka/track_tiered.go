@@ -34,12 +34,10 @@ func (t *topicTrack) localStart(index int32) int64 {
 	return t.tiers[index].local
 }
 
-// absorbTiered follows how far topics were copied. A topic without tiered storage has none of it.
+// absorbTiered follows how far topics were copied.
 func (t *tracker) absorbTiered(s *snapshot) {
-	for name, topic := range t.topics {
-		if !t.tiered[name] {
-			topic.tiers = nil
-		} else if topic.tiers == nil || len(topic.tiers) != len(topic.parts) {
+	for name := range t.tiered {
+		if topic := t.topics[name]; topic != nil && len(topic.tiers) != len(topic.parts) {
 			topic.tiers = slices.Repeat([]tierTrack{{tieredState: tieredState{unset, unset}}}, len(topic.parts))
 		}
 	}
@@ -102,10 +100,10 @@ type tierSum struct {
 	overdue        time.Time // since when something must be waiting; zero while nothing must
 }
 
-func (s *tierSum) add(tier *tierTrack, p *partTrack) (known bool) {
+func (s *tierSum) add(tier *tierTrack, p *partTrack) {
 	if !p.fresh || tier.next == unset {
 		s.unknown++
-		return false
+		return
 	}
 	s.known++
 	s.waiting += tier.waiting(p)
@@ -113,7 +111,6 @@ func (s *tierSum) add(tier *tierTrack, p *partTrack) (known bool) {
 	if !tier.overdue.IsZero() && (s.overdue.IsZero() || tier.overdue.Before(s.overdue)) {
 		s.overdue = tier.overdue
 	}
-	return true
 }
 
 // still is for how long nothing has reached the store although something must be waiting.
@@ -124,27 +121,23 @@ func (s *tierSum) still(at time.Time) time.Duration {
 	return at.Sub(later(s.overdue, s.moved))
 }
 
-// measureTiered tells how far each partition was copied, and what that says of the store.
-func (t *tracker) measureTiered(r *round) {
+// measure tells how far a partition was copied.
+func (t *tierTrack) measure(r *round, labels map[string]string) {
+	if t.next != unset {
+		r.add("streamkeeper_topic_partition_tiered_end_offset", labels, float64(t.next))
+	}
+	if t.local != unset {
+		r.add("streamkeeper_topic_partition_local_start_offset", labels, float64(t.local))
+	}
+}
+
+// measureStore tells what all partitions together say of the remote store.
+func (t *tracker) measureStore(r *round) {
 	var sum tierSum
-	left := t.maxPart
-	for _, name := range sortedKeys(t.tiered) {
-		topic := t.topics[name]
-		if topic == nil {
-			continue
-		}
-		for i := range topic.tiers {
-			tier := &topic.tiers[i]
-			if !sum.add(tier, topic.parts[i]) {
-				continue
-			}
-			if left--; left < 0 {
-				continue
-			}
-			labels := map[string]string{"cluster": t.cluster, "topic": name, "partition": strconv.Itoa(i)}
-			r.add("streamkeeper_topic_partition_tiered_end_offset", labels, float64(tier.next))
-			if tier.local != unset {
-				r.add("streamkeeper_topic_partition_local_start_offset", labels, float64(tier.local))
+	for name := range t.tiered {
+		if topic := t.topics[name]; topic != nil {
+			for i := range topic.tiers {
+				sum.add(&topic.tiers[i], topic.parts[i])
 			}
 		}
 	}

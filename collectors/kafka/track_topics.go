@@ -319,6 +319,9 @@ func (t *tracker) measurePartitions(r *round) {
 			if p.start != unset {
 				r.add("streamkeeper_topic_partition_log_start_offset", labels, float64(p.start))
 			}
+			if topic.tiers != nil {
+				topic.tiers[i].measure(r, labels)
+			}
 		}
 	}
 }
