@@ -86,3 +86,25 @@ func TestProduce_BlackHole(t *testing.T) {
 		t.Error("a cancelled run ended well")
 	}
 }
+
+// TestProduce_OneAtATime: requests that never overlap cannot have waited longer, together, than the run lasted.
+func TestProduce_OneAtATime(t *testing.T) {
+	s := Spec{Topic: "t", Partitions: 1, RecordBytes: 100, BatchBytes: 100, Connections: 1, Window: 1, Acks: -1}
+	hole, err := NewBlackHole(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hole.Close()
+	s.Address = hole.Address()
+	r, err := Produce(context.Background(), s, Limit{Bytes: 200_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := time.Duration(0) // at least: the fastest of each tenth
+	for tenth := range 9 {
+		waited += time.Duration(r.Latency.Count()) / 10 * r.Latency.At(float64(tenth+1)/10)
+	}
+	if waited > r.Elapsed {
+		t.Errorf("%d requests one after the other waited %v in %v", r.Latency.Count(), waited, r.Elapsed)
+	}
+}

@@ -34,7 +34,7 @@ type run struct {
 	dueFrom chan<- time.Time // told when the first request is due, once the connections are there; may be nil
 }
 
-// next is when the next request is due, or that there is none.
+// next is when the next request is due, or that there is none. Without a rate it is due at once: who calls has room for it.
 func (r *run) next() (due time.Time, ok bool) {
 	n := r.issued.Add(1)
 	if r.halted.Load() || r.most > 0 && n > r.most {
@@ -48,7 +48,8 @@ func (r *run) next() (due time.Time, ok bool) {
 }
 
 // Produce runs a load until its limit, and until every request is answered. The first error of a partition ends it.
-// With a rate, latency counts from when a request was due, so that a stall is charged to all it delayed.
+// With a rate, latency counts from when a request was due, so that a stall is charged to all it delayed. Without one it
+// counts from when it was sent: how long it waited for room in the window is the wait of those before it.
 func Produce(ctx context.Context, s Spec, l Limit) (Result, error) {
 	r := &run{spec: s}
 	if l.Bytes > 0 {
@@ -154,12 +155,14 @@ func (s Spec) frame(b []byte, spread, first int, timeout time.Duration) []byte {
 
 // produce sends and receives until the run ends; what was sent is answered then.
 func (p *producer) produce(ctx context.Context, r *run) error {
-	inflight := make(chan time.Time, r.spec.Window-1) // one more is with the receiver
+	// The window is taken before it is known when a request is due, and given back with the answer.
+	window := make(chan struct{}, r.spec.Window)
+	inflight := make(chan time.Time, r.spec.Window)
 	done := make(chan error, 1)
-	go func() { done <- p.receive(inflight) }()
+	go func() { done <- p.receive(inflight, window) }()
 	ended := context.AfterFunc(ctx, func() { _ = p.Close() })
 	defer ended()
-	err := p.sendAll(ctx, r, inflight)
+	err := p.sendAll(ctx, r, inflight, window)
 	close(inflight)
 	if err != nil {
 		_ = p.Close()
@@ -167,10 +170,15 @@ func (p *producer) produce(ctx context.Context, r *run) error {
 	return errors.Join(err, <-done)
 }
 
-func (p *producer) sendAll(ctx context.Context, r *run, inflight chan<- time.Time) error {
+func (p *producer) sendAll(ctx context.Context, r *run, inflight chan<- time.Time, window chan<- struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for n := int32(0); ; n++ {
+		select {
+		case window <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		due, ok := r.next()
 		if !ok {
 			return nil
@@ -183,11 +191,7 @@ func (p *producer) sendAll(ctx context.Context, r *run, inflight chan<- time.Tim
 				return ctx.Err()
 			}
 		}
-		select {
-		case inflight <- due:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		inflight <- due // there is room: the window is as large
 		frame := p.frames[int(n)%len(p.frames)]
 		binary.BigEndian.PutUint32(frame[correlationAt:], uint32(n))
 		if err := p.send(frame); err != nil {
@@ -196,13 +200,15 @@ func (p *producer) sendAll(ctx context.Context, r *run, inflight chan<- time.Tim
 	}
 }
 
-// receive checks the answers, which come in the order of the requests.
-func (p *producer) receive(inflight <-chan time.Time) error {
+// receive checks the answers, which come in the order of the requests, and makes room in the window.
+func (p *producer) receive(inflight <-chan time.Time, window <-chan struct{}) error {
 	resp := kmsg.NewPtrProduceResponse()
 	resp.Version = produceVersion
 	n := int32(0)
 	for due := range inflight {
 		correlation, body, err := p.response(true)
+		took := time.Since(due)
+		<-window
 		if err == nil && correlation != n {
 			err = fmt.Errorf("the answer to request %d came after that to %d", correlation, n-1)
 		}
@@ -212,10 +218,11 @@ func (p *producer) receive(inflight <-chan time.Time) error {
 		if err != nil {
 			_ = p.Close() // the sender must not wait
 			for range inflight {
+				<-window
 			}
 			return err
 		}
-		p.latency.Add(time.Since(due))
+		p.latency.Add(took)
 		n++
 	}
 	return nil
