@@ -234,7 +234,7 @@ func (m meter) commitAge(w work) float64 {
 	}
 	since := later(g.lastCommit, g.behind)
 	if since.Equal(g.first) && w.lateKnown && m.t.loggedAll {
-		written := later(g.written(), g.first.Add(-groupLogBack))
+		written := later(g.written(), g.first.Add(-logBack))
 		if before := later(written, m.at.Add(-time.Duration(w.late*float64(time.Second)))); before.Before(since) {
 			since = before
 		}

@@ -42,7 +42,7 @@ type readCache struct {
 	quorum     turns[int32] // one
 	quotas     turns[int32] // one
 	slots      turns[int32] // one, of how much brokers copy at once
-	log        groupLogReader
+	log        logReader // of the group log
 }
 
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.

@@ -232,7 +232,7 @@ func (t *tracker) show(g *groupTrack, id string, gone bool, at time.Time) {
 
 // forgetShown drops what the log has told by now, or never will.
 func (g *groupTrack) forgetShown(at time.Time) {
-	maps.DeleteFunc(g.shown, func(_ string, s shown) bool { return at.Sub(later(s.seen, s.gone)) > groupLogSkew*groupLogBack })
+	maps.DeleteFunc(g.shown, func(_ string, s shown) bool { return at.Sub(later(s.seen, s.gone)) > logBehind*logBack })
 }
 
 func (m *loggedMember) timeouts(attrs map[string]any) {
