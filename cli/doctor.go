@@ -186,7 +186,7 @@ func (s *system) addCollectors(registry *prometheus.Registry) error {
 // addCluster schedules one cluster's sources. Nil clients use the network; fresh says that the cluster began
 // with us.
 func (s *system) addCluster(cl ClusterConfig, every time.Duration, scraping, ringing *http.Client, fresh bool) error {
-	o := kafka.Options{FromStart: fresh, GroupLog: true}
+	o := kafka.Options{FromStart: fresh, GroupLog: true, TierLog: true}
 	if len(cl.Declared) > 0 {
 		d := declared.New(cl.Name, cl.Declared, s.places.world)
 		o.MoreConfigs = d.Configs

@@ -41,7 +41,7 @@ func observeBrokers(ctx context.Context, p Process, f diagnoseFlags) ([]streamke
 		return nil, err
 	}
 	defer places.Close()
-	c, err := kafka.New(kafka.Options{Cluster: name, Kind: "kafka", Brokers: f.brokers, Security: f.security, GroupLog: true})
+	c, err := kafka.New(kafka.Options{Cluster: name, Kind: "kafka", Brokers: f.brokers, Security: f.security, GroupLog: true, TierLog: true})
 	if err != nil {
 		return nil, usage(err)
 	}

@@ -25,6 +25,7 @@ const (
 	seesQuotas
 	seesMarkers
 	seesGroupLog
+	seesTierLog
 )
 
 // permissions is what each needs; docs/permissions.md has the same rows. Groups are told by name.
@@ -36,6 +37,7 @@ var permissions = map[sees]streamkeeper.NotJudged{
 	seesProducers:      {What: "which transactions hold consumers up", Needs: "the ACL Read on topics (DescribeProducers; no record is fetched)"},
 	seesQuotas:         {What: "how much the quotas of clients allow", Needs: "the ACL DescribeConfigs on the cluster (DescribeClientQuotas)"},
 	seesGroupLog:       {What: "who left groups before we came, and the timeouts of their members", Needs: "the ACL Read on the topic " + groupLog},
+	seesTierLog:        {What: "whether copies to remote storage fail or are slow, unless brokers' JMX is read", Needs: "the ACL Read on the topic " + tierLog},
 	seesMarkers:        {What: "whether what a group has not read of a topic with transactions is records or their markers", Needs: "the ACL Read on topics (the heads of batches are fetched)"},
 }
 

@@ -19,9 +19,15 @@ var helps = map[string]map[string]string{
 		"quota_bytes_per_second": "What a quota allows the client.",
 	},
 	"tier": {
-		"behind_bytes":  "Records of topics with tiered storage that are on brokers' disks only, in bytes by estimate.",
-		"still_seconds": "How long nothing has reached the object store although closed segments must be waiting; 0 while none must.",
-		"upload_slots":  "Segments that a broker copies to the object store at once.",
+		"copies_ended_total":      "Copies of segments to the object store that ended since the first look, by outcome.",
+		"copies_started_total":    "Copies of segments to the object store that brokers started since the first look.",
+		"copy_busy_seconds_total": "How long copies ran since the first look, all together.",
+		"copy_oldest_seconds":     "How long the oldest copy runs; 0 while none does.",
+		"copy_seconds":            "Median of how long copies took that finished in the last minute.",
+		"copy_usual_seconds":      "The same of copies of half that size at least, in the half hour before, without its last 90 s.",
+		"behind_bytes":            "Records of topics with tiered storage that are on brokers' disks only, in bytes by estimate.",
+		"still_seconds":           "How long nothing has reached the object store although closed segments must be waiting; 0 while none must.",
+		"upload_slots":            "Segments that a broker copies to the object store at once.",
 	},
 	"broker": {
 		"away_seconds":         "How long the broker has not answered; 0 while it does.",

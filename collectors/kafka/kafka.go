@@ -46,6 +46,9 @@ type Options struct {
 	// GroupLog has __consumer_offsets read, where that is allowed: who left which group when, also in the ten minutes before
 	// the first round, and members' timeouts.
 	GroupLog bool
+	// TierLog has __remote_log_metadata read, where there is one and that is allowed: what becomes of copies to the remote store,
+	// also in the ten minutes before the first round.
+	TierLog bool
 	// MoreConfigs names further configurations of topics that somebody wants to know; nil means none. It is called in each
 	// round that reads configurations.
 	MoreConfigs func() []string

@@ -42,7 +42,8 @@ type readCache struct {
 	quorum     turns[int32] // one
 	quotas     turns[int32] // one
 	slots      turns[int32] // one, of how much brokers copy at once
-	log        logReader // of the group log
+	log        logReader    // of the group log
+	tierLog    logReader
 }
 
 // read asks the cluster for everything of one round. What fails or finds no time is missing in the snapshot.
@@ -61,7 +62,7 @@ func (c *Collector) read(ctx context.Context, now time.Time) *snapshot {
 	reaching.Wait()
 	if s.brokers != nil {
 		// The others are a few requests each: they leave the budget to offsets.
-		beside(ctx, s, c.readOffsets, c.readConfigs, c.readDisks, c.readQuorum, c.readQuotas, c.readSlots, c.readGroupLog)
+		beside(ctx, s, c.readOffsets, c.readConfigs, c.readDisks, c.readQuorum, c.readQuotas, c.readSlots, c.readGroupLog, c.readTierLog)
 		c.readHeld(ctx, s)
 	}
 	c.denials.forget(now)

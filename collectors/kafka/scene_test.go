@@ -102,7 +102,7 @@ func (s *scene) play(snap *snapshot) {
 	s.series = map[string]float64{}
 	for _, x := range r.samples {
 		name := strings.TrimPrefix(x.Metric, "streamkeeper_")
-		for _, label := range []string{"partition", "fact", "broker", "client", "api"} {
+		for _, label := range []string{"partition", "fact", "broker", "client", "api", "outcome"} {
 			if v := x.Labels[label]; v != "" {
 				name += "/" + v
 			}

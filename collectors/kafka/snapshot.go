@@ -41,6 +41,8 @@ type snapshot struct {
 	limited    bool                         // with quotas: somebody has one, of whatever kind
 	logged     []logged                     // what coordinators wrote since the last round, each group's in order
 	loggedAll  bool                         // and the group log was read to its end just now
+	copied     []copied                     // what brokers wrote of the remote store since the last round, each partition's in order
+	copiedAll  bool                         // and the tier log was read to its end lately
 	slots      map[int32]int                // segments that a broker copies at once; nil when not known of all
 
 	taking sync.Mutex // of groups and topics' offsets: answers come side by side

@@ -49,6 +49,8 @@ type tracker struct {
 	quotas      map[quota]float64
 	limited     bool                   // somebody has one, of whatever kind
 	fetched     map[fetchedOf]*fetched // of clients under a quota
+	copies      *copyTrack             // nil while nothing was read of the tier log
+	copiedAll   bool                   // the tier log was read to its end lately
 	slots       int                    // segments that brokers copy to remote storage at once; 0 when not known
 }
 
@@ -82,6 +84,7 @@ func (t *tracker) absorb(s *snapshot) *round {
 	t.absorbBrokers(s, r)
 	t.absorbTopics(s, r)
 	t.absorbTiered(s)
+	t.absorbCopied(s)
 	t.absorbDisks(s, r)
 	t.absorbQuorum(s, r)
 	t.absorbHeld(s)
@@ -156,6 +159,7 @@ func (t *tracker) measure(r *round) {
 	t.measurePartitions(r)
 	t.measureQuorum(r)
 	t.measureStore(r)
+	t.measureCopies(r)
 	t.measureLimits(r)
 	t.measureFetched(r)
 	if !t.started.IsZero() {
