@@ -42,6 +42,7 @@ func TestReadCopied(t *testing.T) {
 		want        copied
 	}{
 		{"started", startedHex, copied{orders, id, copyStarted, 1, when(1000), 1000, 1 << 20}},
+		{"with fields of later", strings.Replace(startedHex, "000000030011", "000000030205027f7f060011", 1), copied{orders, id, copyStarted, 1, when(1000), 1000, 1 << 20}},
 		{"finished, with what the plugin noted", finishedHex, copied{orders, id, copyFinished, 1, when(3500), 0, 0}},
 		{"is being deleted", deletingHex, copied{orders, id, deleteStarted, 1, when(3600), 0, 0}},
 		{"deleted", deletedHex, copied{orders, id, deleteFinished, 1, when(3700), 0, 0}},
@@ -111,7 +112,7 @@ func copiedRecord(l copied) []byte {
 // TestTierLog comes to a cluster on which copies took two seconds, and ten of late.
 func TestTierLog(t *testing.T) {
 	l := newLab(t, 3, Options{TierLog: true})
-	l.topics(map[string]int32{"t": 2, tierLog: 3})
+	l.topics(map[string]int32{"t": 2, tierLog: 12})
 	var records []*kgo.Record
 	write := func(seconds float64, part int32, segment byte, state copyState) {
 		value := copiedRecord(copied{where: partition{"t", part}, segment: [16]byte{segment}, state: state, broker: l.leader("t", part), at: at(seconds), base: int64(segment), size: 1000})
@@ -130,6 +131,8 @@ func TestTierLog(t *testing.T) {
 		write(began, 0, byte(i), copyStarted)
 		write(began+2, 0, byte(i), copyFinished)
 	}
+	write(-50, 0, 4, copyStarted)
+	write(-30, 0, 4, copyFinished)
 	write(-30, 0, 5, copyStarted)
 	write(-20, 0, 5, copyFinished)
 	write(-10, 1, 6, copyStarted)

@@ -39,7 +39,8 @@ const (
 	copiesUsual    = 30 * time.Minute // of which what is usual is told
 	copiesRecent   = 90 * time.Second // without the last of it
 	copiesNow      = time.Minute      // of which what is now is told
-	leastUsual     = 3                // copies before what is usual is known
+	leastNow       = 2                // copies of now that say something: one may be late for itself
+	leastUsual     = 3                // and of before
 	copyAbandoned  = time.Minute      // after which a copy by who does not lead the partition is over: leaders are read now and then
 )
 
@@ -147,7 +148,7 @@ func (c *copyTrack) seconds(at time.Time) (now, usual float64) {
 			took, sizes = append(took, e.took.Seconds()), append(sizes, float64(e.size))
 		}
 	}
-	if len(took) == 0 {
+	if len(took) < leastNow {
 		return 0, 0
 	}
 	size := middle(sizes)
@@ -162,10 +163,10 @@ func (c *copyTrack) seconds(at time.Time) (now, usual float64) {
 	return middle(took), usual
 }
 
-// middle is the median.
+// middle is the median; of two, the lower.
 func middle(of []float64) float64 {
 	slices.Sort(of)
-	return of[len(of)/2]
+	return of[(len(of)-1)/2]
 }
 
 // measureCopies tells of copies while the log is read to its end.

@@ -45,7 +45,7 @@ func TestCopies(t *testing.T) {
 	write(8, 2, copyStarted)
 	s.round(0)
 	s.wantCopies("one finished, one runs", 2, 1, 0)
-	s.want("so far", map[string]float64{"tier_copy_oldest_seconds": 2, "tier_copy_busy_seconds_total": 3, "tier_copy_seconds": 1})
+	s.want("so far", map[string]float64{"tier_copy_oldest_seconds": 2, "tier_copy_busy_seconds_total": 3})
 	write(11, 2, deleteStarted)
 	write(11, 1, deleteStarted) // by retention
 	write(12, 2, deleteFinished)
@@ -63,10 +63,13 @@ func TestCopies(t *testing.T) {
 	s.rounds(13, 0)
 	s.want("by who does not lead the partition", map[string]float64{"tier_copy_oldest_seconds": 0})
 
-	write(200, 9, copyFinished)
+	busy := s.series["tier_copy_busy_seconds_total"]
+	write(s.now+3, 9, copyFinished)
+	write(s.now+4, 10, copyStarted)
+	write(s.now+900, 10, copyFinished)
 	s.round(0)
-	s.wantCopies("of a copy from before we came", 5, 2, 2)
-	s.want("by a clock that is ahead", map[string]float64{"tier_copy_oldest_seconds": 0})
+	s.wantCopies("the first is from before we came", 6, 3, 2)
+	s.want("by a clock that is ahead", map[string]float64{"tier_copy_busy_seconds_total": busy + 1})
 }
 
 // TestCopies_Slow: copies are compared with those of half their size at least.
@@ -79,6 +82,8 @@ func TestCopies_Slow(t *testing.T) {
 		write(began+5, byte(2*i+1), copyStarted, sized(100_000))
 		write(began+11, byte(2*i+1), copyFinished)
 	}
+	write(-30, 19, copyStarted, sized(90_000))
+	write(-10, 19, copyFinished)
 	write(-9, 20, copyStarted, sized(90_000))
 	write(-1, 20, copyFinished)
 	s.round(0)
@@ -89,9 +94,15 @@ func TestCopies_Slow(t *testing.T) {
 	if v, ok := s.series["tier_copy_seconds"]; ok {
 		t.Errorf("no copy finished within a minute, and %v s are told", v)
 	}
-	write(s.now, 21, copyStarted, sized(1_000_000))
-	write(s.now+4, 21, copyFinished)
-	s.round(0)
+	for range 2 {
+		if v, ok := s.series["tier_copy_seconds"]; ok {
+			t.Errorf("one copy may be late for itself, and %v s are told", v)
+		}
+		write(s.now, byte(s.now), copyStarted, sized(1_000_000))
+		write(s.now+4, byte(s.now), copyFinished)
+		s.round(0)
+	}
+	s.want("two", map[string]float64{"tier_copy_seconds": 4})
 	if v, ok := s.series["tier_copy_usual_seconds"]; ok {
 		t.Errorf("nothing as large was copied before, and %v s are told to be usual", v)
 	}
