@@ -3,8 +3,8 @@
 // protocol. One cluster lets the diagnosis describe only: it must say what it may not see, and write nothing. With -logs also
 // faults that need the logs of brokers and clients, which are pushed to a server that watches; with -tiered instead faults
 // of an object store behind tiered storage, and of quotas, with JMX and logs. With -blind these two are watched without logs and
-// JMX: then a fault may stay unnamed, or be named less surely, and nothing else may be said surely. With -history instead those that
-// take ten minutes of history to be told apart.
+// JMX: then a fault may stay unnamed, but for those of the store, or be named less surely, and nothing else may be said surely.
+// With -history instead those that take ten minutes of history to be told apart.
 // The last line is JSON: {"right", "of"}.
 package main
 

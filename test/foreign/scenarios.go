@@ -22,6 +22,7 @@ type scenario struct {
 	causes  []string // one of them must be named first, or be in a set that is named first
 	apart   string   // a cause that must not be in the set
 	benign  bool     // and must be called harmless
+	plain   bool     // it is named without logs and JMX too
 	entity  func(*lab, *workload) streamkeeper.Entity
 	brokers int // that it needs
 

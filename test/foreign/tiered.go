@@ -47,9 +47,9 @@ type storeFault struct {
 
 // storeFaults come one after the other: there is one store. A slow one comes first, while nothing but health is known.
 var storeFaults = []storeFault{
-	{scenario{name: "object-store-slow", entity: store}, drill.Behaviour{Store: drill.StoreSlow, StoreMillis: 2000}},
-	{scenario{name: "object-store-denied", entity: store}, drill.Behaviour{Store: drill.StoreDeny}},
-	{scenario{name: "object-store-unavailable", entity: store}, drill.Behaviour{Store: drill.StoreRefuse}},
+	{scenario{name: "object-store-slow", entity: store, plain: true}, drill.Behaviour{Store: drill.StoreSlow, StoreMillis: 2000}},
+	{scenario{name: "object-store-denied", entity: store, plain: true}, drill.Behaviour{Store: drill.StoreDeny}},
+	{scenario{name: "object-store-unavailable", entity: store, plain: true}, drill.Behaviour{Store: drill.StoreRefuse}},
 }
 
 func store(*lab, *workload) streamkeeper.Entity {

@@ -112,7 +112,7 @@ func (c *course) take(l *lab, s *scenario, r streamkeeper.Report) {
 	given, right := l.answer(s, &r)
 	if l.o.blind {
 		if wrong := surelyWrong(s, given); !c.spoilt {
-			c.last, c.given, c.right, c.spoilt = r, given, !wrong, wrong
+			c.last, c.given, c.right, c.spoilt = r, given, !wrong && (right || !s.plain), wrong
 		}
 		return
 	}
