@@ -22,6 +22,7 @@ var helps = map[string]map[string]string{
 		"copies_ended_total":      "Copies of segments to the object store that ended since the first look, by outcome.",
 		"copies_started_total":    "Copies of segments to the object store that brokers started since the first look.",
 		"copy_busy_seconds_total": "How long copies ran since the first look, all together.",
+		"copy_busy_usual":         "Copies that ran at any time in the half hour before, without its last 90 s.",
 		"copy_oldest_seconds":     "How long the oldest copy runs; 0 while none does.",
 		"copy_seconds":            "Median of how long copies took that finished in the last minute.",
 		"copy_usual_seconds":      "The same of copies of half that size at least, in the half hour before, without its last 90 s.",

@@ -163,6 +163,21 @@ func (c *copyTrack) seconds(at time.Time) (now, usual float64) {
 	return middle(took), usual
 }
 
+// busyUsual is how many copies ran at any time before, as far as it is remembered; ok is false while that is too short.
+func (c *copyTrack) busyUsual(at time.Time) (running float64, ok bool) {
+	from, until := at, at.Add(-copiesRecent)
+	for _, e := range c.ended {
+		if e.at.Before(until) {
+			if e.at.Before(from) {
+				from = e.at
+			}
+			running += e.took.Seconds()
+		}
+	}
+	long := until.Sub(from)
+	return running / long.Seconds(), long >= copiesNow
+}
+
 // middle is the median; of two, the lower.
 func middle(of []float64) float64 {
 	slices.Sort(of)
@@ -201,6 +216,9 @@ func (t *tracker) measureCopies(r *round) {
 	labels := map[string]string{"cluster": t.cluster, "store": streamkeeper.TieredStorage}
 	r.add("streamkeeper_tier_copy_busy_seconds_total", labels, busy)
 	r.add("streamkeeper_tier_copy_oldest_seconds", labels, oldest.Seconds())
+	if running, ok := c.busyUsual(r.at); ok {
+		r.add("streamkeeper_tier_copy_busy_usual", labels, running)
+	}
 	now, usual := c.seconds(r.at)
 	if now > 0 {
 		r.add("streamkeeper_tier_copy_seconds", labels, now)
