@@ -45,7 +45,7 @@ const (
 )
 
 // absorbCopied takes what brokers wrote of segments and the store. A copy that fails is deleted from the store before it ever
-// finished; brokers of before 3.9 only start it again, under another id. What happened before the first look is not counted.
+// finished; brokers of before 4.0 only start it again, under another id. What happened before the first look is not counted.
 func (t *tracker) absorbCopied(s *snapshot) {
 	t.copiedAll = s.copiedAll
 	if t.copies == nil {

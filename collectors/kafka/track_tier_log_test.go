@@ -56,7 +56,7 @@ func TestCopies(t *testing.T) {
 	write(16, 3, copyStarted, from(40))
 	write(17, 4, copyStarted, from(40))
 	s.round(0)
-	s.wantCopies("before Kafka 3.9 it is just tried again", 4, 1, 2)
+	s.wantCopies("before Kafka 4.0 it is just tried again", 4, 1, 2)
 	write(21, 5, copyStarted, from(40), by(2))
 	s.round(0)
 	s.wantCopies("another leader took over: nothing is wrong with the store", 5, 1, 2)
