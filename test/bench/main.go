@@ -73,7 +73,7 @@ func main() {
 	flag.BoolVar(&p.variants, "variants", true, "also lz4, 100-byte records, and 200 producers that send record by record")
 	flag.StringVar(&p.plain, "plain", "", "path of the program built with -tags notelemetry; without it telemetry_cost is null")
 	flag.IntVar(&p.telemetryPairs, "telemetry-pairs", 20, "how often the program is measured beside the plain one")
-	flag.Int64Var(&p.telemetryBytes, "telemetry-bytes", gib/2, "record bytes of each such run")
+	flag.Int64Var(&p.telemetryBytes, "telemetry-bytes", gib, "record bytes of each such run")
 	flag.Parse()
 	if *quick {
 		p.quick()
