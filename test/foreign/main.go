@@ -4,7 +4,7 @@
 // faults that need the logs of brokers and clients, which are pushed to a server that watches; with -tiered instead faults
 // of an object store behind tiered storage, and of quotas, with JMX and logs. With -blind these two are watched without logs and
 // JMX: then a fault may stay unnamed, but for those of the store, or be named less surely, and nothing else may be said surely.
-// With -history instead those that take ten minutes of history to be told apart.
+// With -dark the faults of tiered storage and quotas are those of three brokers, and the JMX of one is lost. With -history instead those that take ten minutes of history to be told apart.
 // The last line is JSON: {"right", "of"}.
 package main
 
@@ -32,7 +32,8 @@ type options struct {
 	least                float64
 	window               time.Duration
 	show, why            bool
-	logs, tiered, blind  bool
+	logs, tiered         bool
+	blind, dark          bool
 	history              bool
 	s3                   string
 }
@@ -49,6 +50,7 @@ func main() {
 	flag.BoolVar(&o.logs, "logs", false, "also the faults that need logs, of brokers and clients, pushed to a server that watches")
 	flag.BoolVar(&o.tiered, "tiered", false, "instead the faults of tiered storage and quotas, on one broker with a JMX exporter, watched by a server")
 	flag.BoolVar(&o.blind, "blind", false, "with -logs or -tiered: without logs and JMX; nothing wrong may be said with 90 % or more")
+	flag.BoolVar(&o.dark, "dark", false, "with -tiered: on three brokers, and the JMX exporter of one does not answer; the same may be said")
 	flag.BoolVar(&o.history, "history", false, "instead the faults that need ten minutes of history to be told apart")
 	flag.StringVar(&o.s3, "s3", ".bin/versitygw", "path of the S3 server of tiered storage")
 	flag.BoolVar(&o.why, "why", false, "print the evidence of right answers too")

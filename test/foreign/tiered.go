@@ -98,12 +98,16 @@ func openTiered(ctx context.Context, dist *kafka.Dist, o options) (*lab, error) 
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	bucket := kafka.Bucket{Endpoint: "http://" + s3.Front, Name: server.Bucket, AccessKey: server.AccessKey, SecretKey: server.SecretKey}
-	l, err := openLab(ctx, dist, o, kafka.Options{Brokers: 1, Heap: "768m", Set: tier.Config(bucket), Tier: tier})
+	brokers := 1
+	if o.dark {
+		brokers = 3
+	}
+	l, err := openLab(ctx, dist, o, kafka.Options{Brokers: brokers, Heap: "768m", Set: tier.Config(bucket), Tier: tier})
 	if err != nil {
 		s3.Close()
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	l.o.brokers, l.store, l.dir = 1, s3, dir
+	l.o.brokers, l.store, l.dir = brokers, s3, dir
 	return l, nil
 }
 
@@ -184,12 +188,20 @@ func (l *lab) scrapingServer() (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics := fmt.Sprintf("metrics: [%q], ", strings.Join(l.cluster.Metrics(), `", "`))
+	pages := l.cluster.Metrics()
+	if l.o.dark {
+		nobody, err := server.FreeAddress()
+		if err != nil {
+			return nil, errors.Join(err, s.Remove())
+		}
+		pages[len(pages)-1] = "http://" + nobody + "/metrics"
+	}
+	metrics := "metrics: " + listed(pages) + ", "
 	if l.o.blind {
 		metrics = ""
 	}
-	config := fmt.Sprintf("broker: {enabled: false}\nclusters:\n  - {name: %s, brokers: [%q], %sscrape: %s}\n",
-		clusterName, l.cluster.Bootstrap(), metrics, scrapeEvery)
+	config := fmt.Sprintf("broker: {enabled: false}\nclusters:\n  - {name: %s, brokers: %s, %sscrape: %s}\n",
+		clusterName, listed(l.cluster.Addresses()), metrics, scrapeEvery)
 	file := filepath.Join(s.Dir, "config.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, errors.Join(err, s.Remove())
@@ -197,6 +209,9 @@ func (l *lab) scrapingServer() (*server.Server, error) {
 	s.Args = append(s.Args, "--config", file)
 	return s, nil
 }
+
+// listed is a list in YAML.
+func listed(all []string) string { return `["` + strings.Join(all, `", "`) + `"]` }
 
 // readOldRecords reads the tiered topic from its beginning, again and again, without a group.
 func (l *lab) readOldRecords(ctx context.Context) {
