@@ -36,6 +36,7 @@ type plan struct {
 	record      int
 	batch       int
 	connections int
+	controlGet  int64 // bytes of each bare GET beside the tail; 0 = whole objects
 }
 
 // quick makes every measure small: a smoke run, whose numbers say little.
@@ -63,6 +64,7 @@ func main() {
 	flag.IntVar(&p.record, "record-bytes", kib, "size of a record")
 	flag.IntVar(&p.batch, "batch-bytes", 64*kib, "size of a batch of one partition")
 	flag.IntVar(&p.connections, "connections", 2, "connections of the replaying consumer")
+	flag.Int64Var(&p.controlGet, "control-get", 0, "bytes of each bare GET that the tail's control makes; whole objects when 0")
 	flag.Parse()
 	if *quick {
 		p.quick()

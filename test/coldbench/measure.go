@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/streamkeeper-io/streamkeeper/test/load"
@@ -109,6 +110,7 @@ func (l *lab) fill(ctx context.Context) error {
 	if err := l.broker.restart(ctx, serving); err != nil {
 		return err
 	}
+	syscall.Sync() // what was written to get here would be written back during the first measurements
 	var err error
 	if l.objects, err = l.store.objects(ctx); err != nil {
 		return err
@@ -219,7 +221,7 @@ func (l *lab) tailBeside(ctx context.Context, replay int) error {
 	defer cancel()
 	rate := 0.0
 	if replay == 0 {
-		rate, err = pull{connections: l.connections, rate: float64(l.replayRate)}.run(beside, l.store, l.objects)
+		rate, err = pull{connections: l.connections, piece: l.controlGet, rate: float64(l.replayRate)}.run(beside, l.store, l.objects)
 	} else {
 		rate, err = l.replayFor(beside)
 	}
