@@ -102,10 +102,10 @@ func (p *pass) counsel(f *streamkeeper.Finding) {
 	}
 	v := advise.Values{Numbers: j.values.numbers, Strings: j.values.strings}
 	f.Advice = advise.Render(p.templates(j.rule.Advice, f.Entity), v, p.Catalog.Render)
-	if len(f.Causes) > 1 {
-		f.Advice = p.adviceOfSet(f, v)
-	}
 	f.Scale = advise.Scale(j.rule.Scale, j.rule.ScaleWhy, v, p.Catalog.Render)
+	if len(f.Causes) > 1 {
+		f.Advice, f.Scale = p.adviceOfSet(f, v), p.scaleOfSet(f, v)
+	}
 }
 
 // adviceOfSet is the first advice of each member, under its condition.
@@ -123,6 +123,17 @@ func (p *pass) adviceOfSet(f *streamkeeper.Finding, v advise.Values) []streamkee
 		}
 	}
 	return out
+}
+
+// scaleOfSet is what the members say together.
+func (p *pass) scaleOfSet(f *streamkeeper.Finding, v advise.Values) *streamkeeper.ScaleAdvice {
+	var words []advise.Word
+	for _, id := range f.Causes {
+		if rule, ok := p.Catalog.Cause(id); ok {
+			words = append(words, advise.Word{Cause: id, Scale: advise.Scale(rule.Scale, rule.ScaleWhy, v, p.Catalog.Render)})
+		}
+	}
+	return advise.ScaleAmong(words)
 }
 
 func (p *pass) templates(in []rules.AdviceTemplate, e streamkeeper.Entity) []advise.Template {

@@ -125,3 +125,30 @@ func Scale(word, why string, v Values, render Renderer) *streamkeeper.ScaleAdvic
 	}
 	return &streamkeeper.ScaleAdvice{Do: do, Why: text}
 }
+
+// Word is what a cause says about scaling.
+type Word struct {
+	Cause string
+	Scale *streamkeeper.ScaleAdvice // nil when it does not say
+}
+
+// ScaleAmong is the word on scaling when the cause is one of several: theirs where they agree, else to find out first which
+// it is. One of them may make it worse, or useless. nil when none says anything.
+func ScaleAmong(words []Word) *streamkeeper.ScaleAdvice {
+	var first *streamkeeper.ScaleAdvice
+	agree, reasons := true, []string{}
+	for _, w := range words {
+		if w.Scale == nil {
+			continue
+		}
+		if first == nil {
+			first = w.Scale
+		}
+		agree = agree && w.Scale.Do == first.Do
+		reasons = append(reasons, "if it is "+w.Cause+", "+w.Scale.Do+": "+w.Scale.Why)
+	}
+	if agree {
+		return first
+	}
+	return &streamkeeper.ScaleAdvice{Do: "after", Why: "find out first which it is; " + strings.Join(reasons, "; ")}
+}

@@ -83,6 +83,35 @@ func TestScale(t *testing.T) {
 	}
 }
 
+func TestScaleAmong(t *testing.T) {
+	yes := Word{"undersized", &streamkeeper.ScaleAdvice{Do: "yes", Why: "partitions are left"}}
+	no := Word{"quota", &streamkeeper.ScaleAdvice{Do: "no", Why: "members share it"}}
+	silent := Word{"burst", nil}
+	for _, c := range []struct {
+		words []Word
+		do    string
+		says  []string
+	}{
+		{[]Word{yes, silent}, "yes", []string{"partitions are left"}},
+		{[]Word{silent, no, no}, "no", []string{"members share it"}},
+		{[]Word{yes, no}, "after", []string{"if it is undersized, yes: partitions are left", "if it is quota, no: members share it"}},
+	} {
+		got := ScaleAmong(c.words)
+		if got == nil || got.Do != c.do {
+			t.Errorf("%+v: %+v, want %q", c.words, got, c.do)
+			continue
+		}
+		for _, s := range c.says {
+			if !strings.Contains(got.Why, s) {
+				t.Errorf("%q does not say %q", got.Why, s)
+			}
+		}
+	}
+	if got := ScaleAmong([]Word{silent}); got != nil {
+		t.Errorf("nobody says anything, and yet %+v", got)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	taken := Taken{At: at, Verify: streamkeeper.Verify{Clears: "x", WithinSeconds: 60}}
