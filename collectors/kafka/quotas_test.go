@@ -50,6 +50,25 @@ func TestMeasureLimits_TheDefaultHoldsForMembersWithoutTheirOwn(t *testing.T) {
 	}
 }
 
+// TestMeasureLimits_WhoIsLimited: of users, addresses and shares of time nobody knows whom they hold.
+func TestMeasureLimits_WhoIsLimited(t *testing.T) {
+	s := newScene(t, 2)
+	s.members = map[string][]int32{"a": {0}, "b": {1}}
+	s.track.quotas = map[quota]float64{{"a", "fetch"}: 7, {"b", "produce"}: 50}
+	s.round(0, 1)
+	if got, ok := s.series["client_limited/a"]; ok {
+		t.Errorf("nobody said that anybody is limited, and %v is told", got)
+	}
+	s.track.limited = true
+	s.round(0, 1)
+	s.want("a is limited, b in sending only", map[string]float64{"client_limited/a": 1, "client_limited/b": 0})
+	s.track.unattributed = true
+	s.round(0, 1)
+	if got, ok := s.series["client_limited/b"]; ok {
+		t.Errorf("b may be limited as a user, and %v is told", got)
+	}
+}
+
 func TestCollect_Quotas(t *testing.T) {
 	l := newLab(t, 1, Options{})
 	client := "reader"
@@ -62,6 +81,9 @@ func TestCollect_Quotas(t *testing.T) {
 	l.mustRound(0)
 	const series = "client_quota_bytes_per_second{api=fetch,client=reader}"
 	l.want("the quota in bytes", map[string]any{series: 1000, "cluster_fact{fact=quotas}": 1})
+	if !l.collector.track.unattributed {
+		t.Error("a share of time may hold others than those who are named")
+	}
 	l.cluster.ControlKey(int16(kmsg.DescribeClientQuotas), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		l.cluster.KeepControl()
 		resp := req.ResponseKind().(*kmsg.DescribeClientQuotasResponse)

@@ -55,8 +55,11 @@ func (c *Collector) readQuotas(ctx context.Context, s *snapshot) {
 		for _, v := range e.Values {
 			if api := quotaKeys[v.Key]; ok && api != "" {
 				s.quotas[quota{client, api}] = v.Value
+			} else {
+				s.unattributed = true
 			}
 		}
+		s.unattributed = s.unattributed || slices.ContainsFunc(e.Entity, func(e kmsg.DescribeClientQuotasResponseEntryEntity) bool { return e.Type != "client-id" })
 	}
 }
 
@@ -129,7 +132,7 @@ func compareQuotas(a, b quota) int {
 // absorbLimits remembers limits until they are read again.
 func (t *tracker) absorbLimits(s *snapshot) {
 	if s.quotas != nil {
-		t.quotas, t.limited = s.quotas, s.limited
+		t.quotas, t.limited, t.unattributed = s.quotas, s.limited, s.unattributed
 	}
 	if s.slots != nil {
 		t.slots = 0
@@ -165,7 +168,28 @@ func (t *tracker) measureLimits(r *round) {
 		}
 		r.add("streamkeeper_client_quota_bytes_per_second", map[string]string{"cluster": t.cluster, "client": q.client, "api": q.api}, held[q])
 	}
+	t.measureLimited(r)
 	if t.slots > 0 {
 		r.add("streamkeeper_tier_upload_slots", map[string]string{"cluster": t.cluster, "store": streamkeeper.TieredStorage}, float64(t.slots))
+	}
+}
+
+// measureLimited tells of the members of groups whether a quota limits what they fetch, where somebody has one and each is one
+// of client ids: of users nobody knows who they are.
+func (t *tracker) measureLimited(r *round) {
+	if !t.limited || t.unattributed {
+		return
+	}
+	limited := map[string]bool{}
+	for _, g := range t.groups {
+		for _, m := range g.members {
+			if m.state.client != "" {
+				limited[m.state.client] = t.limits(m.state.client)
+			}
+		}
+	}
+	clients := slices.Sorted(maps.Keys(limited))
+	for _, client := range clients[:min(len(clients), maxQuotas)] {
+		r.add("streamkeeper_client_limited", map[string]string{"cluster": t.cluster, "client": client}, truth(limited[client]))
 	}
 }

@@ -21,29 +21,30 @@ type snapshot struct {
 	clusterID  string
 	controller int32 // -1: none; may be any broker where a quorum keeps it to itself
 
-	brokers    map[int32]brokerState // nil: Metadata failed
-	reachable  map[int32]bool        // by node id: connected and answered
-	refused    map[int32]bool        // of those that did not: the host is there, and nobody listens
-	topics     map[string]*topicState
-	topicsRead bool                         // topics is the whole list
-	hidden     map[streamkeeper.Entity]bool // left out of the lists, and kept from us: not deleted, as far as we can know
-	groups     map[string]*groupState
-	groupsRead bool                         // groups is the whole list
-	asked      int                          // partitions whose heads were asked for
-	heads      int                          // and how many were told
-	configs    map[string]map[string]string // by topic; nil when not read in this round
-	dynamic    map[string]map[string]string // what was set on running brokers, by node id; "" is for all of them
-	disks      map[int32]brokerDisks        // of the brokers whose turn it was
-	quorum     *quorumState                 // nil when not read in this round
-	held       map[partition]openTxn        // at the stable offsets that stand still
-	quotas     map[quota]float64            // bytes a second; nil when not read in this round
-	tiered     map[partition]tieredState    // of topics with tiered storage; nil when not read in this round
-	limited    bool                         // with quotas: somebody has one, of whatever kind
-	logged     []logged                     // what coordinators wrote since the last round, each group's in order
-	loggedAll  bool                         // and the group log was read to its end just now
-	copied     []copied                     // what brokers wrote of the remote store since the last round, each partition's in order
-	copiedAll  bool                         // and the tier log was read to its end lately
-	slots      map[int32]int                // segments that a broker copies at once; nil when not known of all
+	brokers      map[int32]brokerState // nil: Metadata failed
+	reachable    map[int32]bool        // by node id: connected and answered
+	refused      map[int32]bool        // of those that did not: the host is there, and nobody listens
+	topics       map[string]*topicState
+	topicsRead   bool                         // topics is the whole list
+	hidden       map[streamkeeper.Entity]bool // left out of the lists, and kept from us: not deleted, as far as we can know
+	groups       map[string]*groupState
+	groupsRead   bool                         // groups is the whole list
+	asked        int                          // partitions whose heads were asked for
+	heads        int                          // and how many were told
+	configs      map[string]map[string]string // by topic; nil when not read in this round
+	dynamic      map[string]map[string]string // what was set on running brokers, by node id; "" is for all of them
+	disks        map[int32]brokerDisks        // of the brokers whose turn it was
+	quorum       *quorumState                 // nil when not read in this round
+	held         map[partition]openTxn        // at the stable offsets that stand still
+	quotas       map[quota]float64            // bytes a second; nil when not read in this round
+	tiered       map[partition]tieredState    // of topics with tiered storage; nil when not read in this round
+	limited      bool                         // with quotas: somebody has one, of whatever kind
+	unattributed bool                         // with quotas: some of users, of addresses, or of time
+	logged       []logged                     // what coordinators wrote since the last round, each group's in order
+	loggedAll    bool                         // and the group log was read to its end just now
+	copied       []copied                     // what brokers wrote of the remote store since the last round, each partition's in order
+	copiedAll    bool                         // and the tier log was read to its end lately
+	slots        map[int32]int                // segments that a broker copies at once; nil when not known of all
 
 	taking sync.Mutex // of groups and topics' offsets: answers come side by side
 

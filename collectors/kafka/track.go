@@ -38,20 +38,21 @@ type tracker struct {
 	hidden   map[streamkeeper.Entity]bool // was seen once, and is kept from us
 	metadata bool                         // was read in this round
 
-	logs        bool                         // the group log is read, where it may be
-	loggedAll   bool                         // the group log was read to its end just now
-	exported    bool                         // this round was read from exporters
-	brokersTold int                          // how many brokers they named
-	tiered      map[string]bool              // topics with remote storage, nil when configs were never read
-	dynamic     map[string]map[string]string // what was last set on running brokers, by node id; "" is for all of them
-	quorum      *quorumState                 // as last told
-	quorumAt    time.Time
-	quotas      map[quota]float64
-	limited     bool                   // somebody has one, of whatever kind
-	fetched     map[fetchedOf]*fetched // of clients under a quota
-	copies      *copyTrack             // nil while nothing was read of the tier log
-	copiedAll   bool                   // the tier log was read to its end lately
-	slots       int                    // segments that brokers copy to remote storage at once; 0 when not known
+	logs         bool                         // the group log is read, where it may be
+	loggedAll    bool                         // the group log was read to its end just now
+	exported     bool                         // this round was read from exporters
+	brokersTold  int                          // how many brokers they named
+	tiered       map[string]bool              // topics with remote storage, nil when configs were never read
+	dynamic      map[string]map[string]string // what was last set on running brokers, by node id; "" is for all of them
+	quorum       *quorumState                 // as last told
+	quorumAt     time.Time
+	quotas       map[quota]float64
+	limited      bool                   // somebody has one, of whatever kind
+	unattributed bool                   // some are of users, of addresses, or of time
+	fetched      map[fetchedOf]*fetched // of clients under a quota
+	copies       *copyTrack             // nil while nothing was read of the tier log
+	copiedAll    bool                   // the tier log was read to its end lately
+	slots        int                    // segments that brokers copy to remote storage at once; 0 when not known
 }
 
 // round is what one round found out.
