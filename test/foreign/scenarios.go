@@ -74,6 +74,7 @@ var groupScenarios = []scenario{
 		rate: 60, recordMillis: 1, inject: hamper, check: countdown,
 	},
 	{name: "member-lost-once", benign: true, partitions: 6, replicas: 3, members: 3, library: rdkafka, rate: 30, inject: killOne, during: true},
+	throttledScenario,
 }
 
 // brokerScenarios share one lost broker.
