@@ -16,7 +16,7 @@ var helps = map[string]map[string]string{
 	},
 	"client": {
 		"committed_bytes_total":  "What the client has committed of the broker's partitions, in bytes by estimate; of clients under a quota.",
-		"limited":                "Whether a quota limits what the member of a group fetches; told where some client ids have one.",
+		"limited":                "Whether a quota limits the client, a member of a group; told where all quotas are of client ids.",
 		"quota_bytes_per_second": "What a quota allows the client.",
 	},
 	"tier": {

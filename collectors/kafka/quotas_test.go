@@ -52,20 +52,20 @@ func TestMeasureLimits_TheDefaultHoldsForMembersWithoutTheirOwn(t *testing.T) {
 
 // TestMeasureLimits_WhoIsLimited: of users, addresses and shares of time nobody knows whom they hold.
 func TestMeasureLimits_WhoIsLimited(t *testing.T) {
-	s := newScene(t, 2)
-	s.members = map[string][]int32{"a": {0}, "b": {1}}
+	s := newScene(t, 3)
+	s.members = map[string][]int32{"a": {0}, "b": {1}, "c": {2}}
 	s.track.quotas = map[quota]float64{{"a", "fetch"}: 7, {"b", "produce"}: 50}
 	s.round(0, 1)
 	if got, ok := s.series["client_limited/a"]; ok {
 		t.Errorf("nobody said that anybody is limited, and %v is told", got)
 	}
-	s.track.limited = true
+	s.track.quotasSet = true
 	s.round(0, 1)
-	s.want("a is limited, b in sending only", map[string]float64{"client_limited/a": 1, "client_limited/b": 0})
+	s.want("a in reading, b in sending, c not", map[string]float64{"client_limited/a": 1, "client_limited/b": 1, "client_limited/c": 0})
 	s.track.unattributed = true
 	s.round(0, 1)
-	if got, ok := s.series["client_limited/b"]; ok {
-		t.Errorf("b may be limited as a user, and %v is told", got)
+	if got, ok := s.series["client_limited/c"]; ok {
+		t.Errorf("c may be limited as a user, and %v is told", got)
 	}
 }
 

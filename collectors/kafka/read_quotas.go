@@ -49,7 +49,7 @@ func (c *Collector) readQuotas(ctx context.Context, s *snapshot) {
 	if resp.ErrorCode != 0 {
 		return
 	}
-	s.quotas, s.limited = map[quota]float64{}, len(resp.Entries) > 0
+	s.quotas, s.quotasSet = map[quota]float64{}, len(resp.Entries) > 0
 	for _, e := range resp.Entries {
 		client, ok := quotaOf(e.Entity)
 		for _, v := range e.Values {
@@ -132,7 +132,7 @@ func compareQuotas(a, b quota) int {
 // absorbLimits remembers limits until they are read again.
 func (t *tracker) absorbLimits(s *snapshot) {
 	if s.quotas != nil {
-		t.quotas, t.limited, t.unattributed = s.quotas, s.limited, s.unattributed
+		t.quotas, t.quotasSet, t.unattributed = s.quotas, s.quotasSet, s.unattributed
 	}
 	if s.slots != nil {
 		t.slots = 0
@@ -174,17 +174,17 @@ func (t *tracker) measureLimits(r *round) {
 	}
 }
 
-// measureLimited tells of the members of groups whether a quota limits what they fetch, where somebody has one and each is one
-// of client ids: of users nobody knows who they are.
+// measureLimited tells of the members of groups whether a quota limits them, where somebody has one and each is one of client
+// ids: of users nobody knows who they are. One on producing counts: who reads and writes under one id waits with both.
 func (t *tracker) measureLimited(r *round) {
-	if !t.limited || t.unattributed {
+	if !t.quotasSet || t.unattributed {
 		return
 	}
 	limited := map[string]bool{}
 	for _, g := range t.groups {
 		for _, m := range g.members {
 			if m.state.client != "" {
-				limited[m.state.client] = t.limits(m.state.client)
+				limited[m.state.client] = t.limited(m.state.client)
 			}
 		}
 	}
@@ -192,4 +192,16 @@ func (t *tracker) measureLimited(r *round) {
 	for _, client := range clients[:min(len(clients), maxQuotas)] {
 		r.add("streamkeeper_client_limited", map[string]string{"cluster": t.cluster, "client": client}, truth(limited[client]))
 	}
+}
+
+// limited reports whether a quota in bytes holds the client, in any kind of request.
+func (t *tracker) limited(client string) bool {
+	for _, api := range quotaKeys {
+		_, own := t.quotas[quota{client, api}]
+		_, all := t.quotas[quota{"", api}]
+		if own || all {
+			return true
+		}
+	}
+	return false
 }

@@ -38,7 +38,7 @@ type snapshot struct {
 	held         map[partition]openTxn        // at the stable offsets that stand still
 	quotas       map[quota]float64            // bytes a second; nil when not read in this round
 	tiered       map[partition]tieredState    // of topics with tiered storage; nil when not read in this round
-	limited      bool                         // with quotas: somebody has one, of whatever kind
+	quotasSet    bool                         // with quotas: somebody has one, of whatever kind
 	unattributed bool                         // with quotas: some of users, of addresses, or of time
 	logged       []logged                     // what coordinators wrote since the last round, each group's in order
 	loggedAll    bool                         // and the group log was read to its end just now

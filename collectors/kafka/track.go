@@ -47,7 +47,7 @@ type tracker struct {
 	quorum       *quorumState                 // as last told
 	quorumAt     time.Time
 	quotas       map[quota]float64
-	limited      bool                   // somebody has one, of whatever kind
+	quotasSet    bool                   // somebody has one, of whatever kind
 	unattributed bool                   // some are of users, of addresses, or of time
 	fetched      map[fetchedOf]*fetched // of clients under a quota
 	copies       *copyTrack             // nil while nothing was read of the tier log
@@ -189,7 +189,7 @@ func (t *tracker) clusterFacts() map[string]bool {
 	if !t.exported && t.kind != "embedded" && t.metadata {
 		facts["quorum_told"], facts["disks_told"] = t.quorum != nil, t.disksTold()
 		if t.quotas != nil {
-			facts["quotas"] = t.limited
+			facts["quotas"] = t.quotasSet
 		}
 	}
 	if t.exported {
