@@ -101,16 +101,18 @@ func (p *pass) counsel(f *streamkeeper.Finding) {
 		return
 	}
 	v := advise.Values{Numbers: j.values.numbers, Strings: j.values.strings}
+	if len(f.Causes) > 1 {
+		f.Advice, f.Scale = p.counselSet(f, v)
+		return
+	}
 	f.Advice = advise.Render(p.templates(j.rule.Advice, f.Entity), v, p.Catalog.Render)
 	f.Scale = advise.Scale(j.rule.Scale, j.rule.ScaleWhy, v, p.Catalog.Render)
-	if len(f.Causes) > 1 {
-		f.Advice, f.Scale = p.adviceOfSet(f, v), p.scaleOfSet(f, v)
-	}
 }
 
-// adviceOfSet is the first advice of each member, under its condition.
-func (p *pass) adviceOfSet(f *streamkeeper.Finding, v advise.Values) []streamkeeper.Advice {
+// counselSet is the first advice of each member, under its condition, and what they say of scaling together.
+func (p *pass) counselSet(f *streamkeeper.Finding, v advise.Values) ([]streamkeeper.Advice, *streamkeeper.ScaleAdvice) {
 	out := []streamkeeper.Advice{}
+	var words []advise.Word
 	for _, id := range f.Causes {
 		rule, ok := p.Catalog.Cause(id)
 		if !ok {
@@ -121,19 +123,9 @@ func (p *pass) adviceOfSet(f *streamkeeper.Finding, v advise.Values) []streamkee
 			a.Do = "if it is " + id + ": " + a.Do
 			out = append(out, a)
 		}
+		words = append(words, advise.Word{Cause: id, Scale: advise.Scale(rule.Scale, rule.ScaleWhy, v, p.Catalog.Render)})
 	}
-	return out
-}
-
-// scaleOfSet is what the members say together.
-func (p *pass) scaleOfSet(f *streamkeeper.Finding, v advise.Values) *streamkeeper.ScaleAdvice {
-	var words []advise.Word
-	for _, id := range f.Causes {
-		if rule, ok := p.Catalog.Cause(id); ok {
-			words = append(words, advise.Word{Cause: id, Scale: advise.Scale(rule.Scale, rule.ScaleWhy, v, p.Catalog.Render)})
-		}
-	}
-	return advise.ScaleAmong(words)
+	return out, advise.ScaleAmong(words)
 }
 
 func (p *pass) templates(in []rules.AdviceTemplate, e streamkeeper.Entity) []advise.Template {

@@ -59,7 +59,9 @@ func (c *Collector) readQuotas(ctx context.Context, s *snapshot) {
 				s.unattributed = true
 			}
 		}
-		s.unattributed = s.unattributed || slices.ContainsFunc(e.Entity, func(e kmsg.DescribeClientQuotasResponseEntryEntity) bool { return e.Type != "client-id" })
+		if len(e.Entity) != 1 || e.Entity[0].Type != "client-id" {
+			s.unattributed = true
+		}
 	}
 }
 
@@ -183,8 +185,8 @@ func (t *tracker) measureLimited(r *round) {
 	limited := map[string]bool{}
 	for _, g := range t.groups {
 		for _, m := range g.members {
-			if m.state.client != "" {
-				limited[m.state.client] = t.limited(m.state.client)
+			if client := m.state.client; client != "" {
+				limited[client] = t.limits(client, "fetch") || t.limits(client, "produce")
 			}
 		}
 	}
@@ -194,14 +196,9 @@ func (t *tracker) measureLimited(r *round) {
 	}
 }
 
-// limited reports whether a quota in bytes holds the client, in any kind of request.
-func (t *tracker) limited(client string) bool {
-	for _, api := range quotaKeys {
-		_, own := t.quotas[quota{client, api}]
-		_, all := t.quotas[quota{"", api}]
-		if own || all {
-			return true
-		}
-	}
-	return false
+// limits reports whether a quota in bytes holds the client back in one kind of request.
+func (t *tracker) limits(client, api string) bool {
+	_, own := t.quotas[quota{client, api}]
+	_, all := t.quotas[quota{"", api}]
+	return client != "" && (own || all)
 }

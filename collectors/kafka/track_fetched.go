@@ -26,16 +26,9 @@ const (
 	blindFor   = time.Minute // for how long an estimate is not told after something was left out of it
 )
 
-// limits reports whether a quota holds a client back from fetching more.
-func (t *tracker) limits(client string) bool {
-	_, own := t.quotas[quota{client, "fetch"}]
-	_, all := t.quotas[quota{"", "fetch"}]
-	return client != "" && (own || all)
-}
-
 // fetch adds what the member that has a partition committed on it.
 func (t *tracker) fetch(gp *groupPart, records int64, at time.Time) {
-	if len(t.quotas) == 0 || gp.member == nil || !t.limits(gp.member.state.client) || gp.part.leader < 0 {
+	if len(t.quotas) == 0 || gp.member == nil || !t.limits(gp.member.state.client, "fetch") || gp.part.leader < 0 {
 		return
 	}
 	of := fetchedOf{gp.member.state.client, gp.part.leader}
@@ -61,7 +54,7 @@ func (t *tracker) measureFetched(r *round) {
 	})
 	for _, k := range of {
 		f := t.fetched[k]
-		if !t.limits(k.client) || r.at.Sub(f.moved) > forgetAfter {
+		if !t.limits(k.client, "fetch") || r.at.Sub(f.moved) > forgetAfter {
 			delete(t.fetched, k)
 			continue
 		}

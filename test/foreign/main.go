@@ -4,7 +4,8 @@
 // faults that need the logs of brokers and clients, which are pushed to a server that watches; with -tiered instead faults
 // of an object store behind tiered storage, and of quotas, with JMX and logs. With -blind these two are watched without logs and
 // JMX: then a fault may stay unnamed, but for those of the store, or be named less surely, and nothing else may be said surely.
-// With -dark the faults of tiered storage and quotas are those of three brokers, and the JMX of one is lost. With -history instead those that take ten minutes of history to be told apart.
+// With -dark the faults of tiered storage and quotas are those of three brokers, and the JMX of one is lost. With -history
+// instead those that take ten minutes of history to be told apart.
 // The last line is JSON: {"right", "of"}.
 package main
 

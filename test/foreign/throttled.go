@@ -16,20 +16,16 @@ var throttledScenario = scenario{
 
 // neverScaled finds what is said of the group and of its first member.
 func neverScaled(_ context.Context, l *lab, w *workload, r *streamkeeper.Report) (said string, right bool, err error) {
-	s := scenario{causes: []string{"quota_throttling"}}
-	for _, of := range []func(*lab, *workload) streamkeeper.Entity{firstMember, group} {
-		about := of(l, w)
-		for i := range r.Findings {
-			f := &r.Findings[i]
-			if f.Entity.Kind != about.Kind || f.Entity.Name != about.Name || f.Verdict == streamkeeper.VerdictBenign {
-				continue
-			}
-			scale := "of scaling nothing"
-			if f.Scale != nil {
-				scale = "to scaling " + f.Scale.Do
-			}
-			return "given " + answers.Said(f) + ", " + scale, s.names(f) && (f.Scale == nil || f.Scale.Do != "yes"), nil
+	for _, entity := range []func(*lab, *workload) streamkeeper.Entity{firstMember, group} {
+		f, named := l.answer(&scenario{name: w.name, causes: []string{"quota_throttling"}, entity: entity}, r)
+		if f == nil || f.Verdict == streamkeeper.VerdictBenign {
+			continue
 		}
+		scale := "of scaling nothing"
+		if f.Scale != nil {
+			scale = "to scaling " + f.Scale.Do
+		}
+		return "given " + answers.Said(f) + ", " + scale, named && (f.Scale == nil || f.Scale.Do != "yes"), nil
 	}
 	return "nothing is said", false, nil
 }
