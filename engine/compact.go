@@ -143,7 +143,7 @@ func (errFull) Error() string { return "the keys of one pass are full" }
 
 // read collects the last offset of each key in [from, end) and returns how far it came.
 func (c *compaction) read(ctx context.Context, from, end int64) (int64, error) {
-	err := c.p.scan(ctx, from, end, func(h batch.Header) error {
+	err := c.p.e.tier.Scan(ctx, c.p.stream, from, end, func(h batch.Header) error {
 		if len(c.latest) >= compactKeys {
 			return errFull(h.BaseOffset())
 		}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/streamkeeper-io/streamkeeper/engine/batch"
 )
@@ -36,29 +38,13 @@ func (t *Tier) Clean(ctx context.Context, stream uint32, from, before int64, kee
 	if err != nil || len(rows) == 0 {
 		return next, err
 	}
-	held := map[ObjectID]Object{}
-	defer func() {
-		for id := range held {
-			t.state.release(id)
-		}
-	}()
-	var ids []ObjectID
-	for _, r := range rows {
-		if _, ok := held[r.Object]; ok {
-			continue
-		}
-		o, ok, err := t.o.Index.Object(r.Object)
-		if err != nil {
-			return from, t.failJournal(fmt.Errorf("looking for object %s: %w", objectName(r.Object), err))
-		}
-		if !ok || !t.state.acquire(r.Object) {
-			return from, ErrBusy // trimmed since the rows were gathered: who calls again finds others
-		}
-		held[r.Object] = o
-		ids = append(ids, r.Object)
+	held, err := w.hold(rows)
+	defer w.release(held)
+	if err != nil {
+		return from, err
 	}
 	runs, parts := joined(rows)
-	in := &sources{ctx: ctx, w: w, runs: runs, parts: parts, open: map[ObjectID]*blocks{}, objects: held}
+	in := oneStream(ctx, w, runs, parts, held)
 	c := cleaned{runs: make([]Run, len(runs)), data: make([][]byte, len(runs))}
 	changed := false
 	for i, r := range runs {
@@ -73,7 +59,7 @@ func (t *Tier) Clean(ctx context.Context, stream uint32, from, before int64, kee
 	if !changed && len(runs) == len(rows) {
 		return next, nil // clean already
 	}
-	return next, w.output(ctx, &c, ids, rows, stream, stream)
+	return next, w.output(ctx, &c, slices.Collect(maps.Keys(held)), rows, stream, stream)
 }
 
 // gatherStream returns rows of a stream whose objects hold no other rows of it,
@@ -115,40 +101,16 @@ func (w *rewriter) gatherStream(stream uint32, from, before int64) (rows []Row, 
 
 // cleanRun reads a run and returns what is kept of it.
 func cleanRun(in *sources, i int, keep func(batch.Header) ([]byte, error)) (out []byte, smaller bool, err error) {
-	r, err := in.ReadRun(i)
-	if err != nil {
-		return nil, false, err
-	}
-	var header [batch.HeaderSize]byte
-	for left := in.runs[i].Bytes; left > 0; {
-		if _, err := io.ReadFull(r, header[:]); err != nil {
-			return nil, false, fmt.Errorf("reading a run: %w", err)
-		}
-		size := int64(batch.Header(header[:]).Size())
-		if size < batch.HeaderSize || size > left {
-			return nil, false, fmt.Errorf("%w: a batch of %d bytes in %d", ErrCorrupt, size, left)
-		}
-		raw := make([]byte, size)
-		copy(raw, header[:])
-		if _, err := io.ReadFull(r, raw[batch.HeaderSize:]); err != nil {
-			return nil, false, fmt.Errorf("reading a run: %w", err)
-		}
-		left -= size
-		h := batch.Header(raw)
-		if h.ComputeCRC() != h.CRC() {
-			return nil, false, fmt.Errorf("%w: the batch at offset %d", ErrCorrupt, h.BaseOffset())
-		}
+	err = in.batches(i, func(h batch.Header, last bool) error {
 		kept, err := keep(h)
-		if err == nil && kept == nil && left == 0 {
+		if err == nil && kept == nil && last {
 			kept, err = batch.Rebuild(h, nil, batch.NoHorizon)
 		}
-		if err != nil {
-			return nil, false, err
-		}
-		smaller = smaller || !bytes.Equal(kept, raw)
+		smaller = smaller || !bytes.Equal(kept, h)
 		out = append(out, kept...)
-	}
-	return out, smaller, r.Close()
+		return err
+	})
+	return out, smaller, err
 }
 
 // cleaned is the content of a cleaned object, in memory.

@@ -153,7 +153,7 @@ func (w *rewriter) rewrite(ctx context.Context, ids []ObjectID) error {
 			return errFutile
 		}
 		gain = true
-		c := &sources{ctx: ctx, w: w, runs: runs, parts: parts, open: map[ObjectID]*blocks{}, objects: held}
+		c := &sources{ctx: ctx, w: w, runs: runs, parts: parts, most: mostSources, open: map[ObjectID]*blocks{}, objects: held}
 		if err := w.output(ctx, c, slices.Collect(maps.Keys(held)), rows, from, to); err != nil {
 			return err
 		}

@@ -13,14 +13,34 @@ import (
 
 // sources is the content of a rewritten object: runs read from others, checked
 // against their CRCs again. Sources and output are sorted alike, so each source
-// is read once from front to back per pass. Not safe for concurrent use.
+// is read once from front to back per pass. Not safe for concurrent use, and w is
+// locked meanwhile.
 type sources struct {
 	ctx     context.Context
 	w       *rewriter
 	objects map[ObjectID]Object
 	runs    []Run
 	parts   [][]Row // what each run is made of
+	most    int     // blocks held at once
 	open    map[ObjectID]*blocks
+}
+
+// read returns the blocks of an object, and lets go of others if need be.
+func (c *sources) read(id ObjectID) *blocks {
+	if b := c.open[id]; b != nil {
+		return b
+	}
+	b := &blocks{c: c, o: c.objects[id], at: -1}
+	for other, old := range c.open {
+		if len(c.open) < c.most {
+			break
+		}
+		if delete(c.open, other); old.at >= 0 {
+			b.buf = old.buf // no call writes into it any longer
+		}
+	}
+	c.open[id] = b
+	return b
 }
 
 // sourceError says which object could not be read.
@@ -58,15 +78,7 @@ func (r *joinedRun) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	row := r.left[0]
-	b := r.c.open[row.Object]
-	if b == nil {
-		if len(r.c.open) >= mostSources { // of a stream: it is read object by object
-			clear(r.c.open)
-		}
-		b = &blocks{c: r.c, o: r.c.objects[row.Object], at: -1}
-		r.c.open[row.Object] = b
-	}
-	n, err := b.read(p[:min(int64(len(p)), row.Bytes-r.at)], row.Position+r.at)
+	n, err := r.c.read(row.Object).read(p[:min(int64(len(p)), row.Bytes-r.at)], row.Position+r.at)
 	r.at += int64(n)
 	return n, err
 }
