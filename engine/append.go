@@ -251,6 +251,10 @@ func (s *settler) Sealed(i commitlog.Info) { s.e.sealed.push(i) }
 
 // Flushed reports a group commit.
 func (s *settler) Flushed(f commitlog.Flush) {
+	if f.Sync > 0 && f.Err == nil {
+		s.e.counts.commitNanos.Add(int64(f.Wait + f.Sync))
+		s.e.counts.commits.Add(1)
+	}
 	s.e.o.Observer.Flushed(Flush{Bytes: f.Bytes, Batches: f.Frames, Wait: f.Wait, Sync: f.Sync, Err: f.Err})
 }
 

@@ -62,6 +62,7 @@ type Engine struct {
 type counters struct {
 	appendedBytes, appendedBatches, readBytes        atomic.Int64
 	compactions, uncompacted                         atomic.Int64 // uncompacted: bytes plus one; 0 is not known
+	commits, commitNanos                             atomic.Int64 // group commits that were synced, and their time together
 	txnCommitted, txnAborted, txnTimedOut, txnFenced atomic.Int64
 }
 

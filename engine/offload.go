@@ -20,7 +20,7 @@ func (e *Engine) startTier(ctx context.Context) error {
 	t, err := tier.Open(ctx, tier.Options{
 		Objects: e.o.Store, Journal: journal{e}, Source: source{e}, Replay: e.tierRec.replay(), Clock: e.o.Clock,
 		Observer: tierObserver{e}, Meta: e.meta, ClusterID: e.ClusterID(), NodeID: e.o.NodeID,
-		OffloadAfter: o.OffloadAfter, LocalBytes: o.LocalBytes / 2, SpaceOnly: o.SpaceOnly,
+		OffloadAfter: o.OffloadAfter, LocalBytes: o.LocalBytes / 2, UrgentBytes: o.throttleFrom(), SpaceOnly: o.SpaceOnly,
 		SliceBytes: int(o.SliceBytes), PoolBytes: o.PoolBytes, ReadAhead: o.ReadAhead, ManifestEvery: o.ManifestEvery, RewriteEvery: o.RewriteEvery, RewriteFan: o.RewriteFan,
 		PrepareTTL: o.PrepareTTL,
 	})
@@ -180,6 +180,11 @@ func (s source) Offloaded(id uint64) error {
 func (s source) LocalBytes() int64 {
 	_, _, _, warm, _ := s.e.ring.gauges()
 	return s.e.log.UsedBytes() - warm
+}
+
+// Commits are those that were synced: in other modes nobody waits for the disk.
+func (s source) Commits() (n int64, took time.Duration) {
+	return s.e.counts.commits.Load(), time.Duration(s.e.counts.commitNanos.Load())
 }
 
 // tierSegment is one sealed segment as the tier reads it.

@@ -32,6 +32,8 @@ type localLog struct {
 	crashed   bool
 	onCrash   func(rec []byte)
 	journal   error
+	commits   int64
+	took      time.Duration // of all commits
 }
 
 func newLocalLog() *localLog { return &localLog{offloaded: map[uint64]int{}} }
@@ -106,6 +108,19 @@ func (l *localLog) LocalBytes() int64 {
 		n += s.Bytes()
 	}
 	return n
+}
+
+func (l *localLog) Commits() (int64, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.commits, l.took
+}
+
+// commit makes n group commits that took so long each.
+func (l *localLog) commit(n int64, each time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.commits, l.took = l.commits+n, l.took+time.Duration(n)*each
 }
 
 func (l *localLog) seal(s *tiertest.Segment) {

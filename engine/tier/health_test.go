@@ -210,8 +210,8 @@ func TestLimitFollowsLittlesLaw(t *testing.T) {
 	for range 60 { // two segments a second, three seconds each: six in flight
 		l.arrive(2, now)
 		now = now.Add(time.Second)
-		l.success(3*time.Second, 0)
-		l.success(3*time.Second, 0)
+		l.success(3*time.Second, 0, now)
+		l.success(3*time.Second, 0, now)
 	}
 	if l.allowed < 6 || l.allowed > 8 {
 		t.Errorf("allowed %d for 2/s × 3 s, want about 6", l.allowed)
@@ -222,7 +222,7 @@ func TestLimitFollowsLittlesLaw(t *testing.T) {
 		t.Errorf("allowed %d after throttling, want half", l.allowed)
 	}
 	for range 100 {
-		l.success(60*time.Second, 1000)
+		l.success(60*time.Second, 1000, now)
 	}
 	if l.allowed != 32 {
 		t.Errorf("allowed %d with a large backlog, want the cap 32", l.allowed)

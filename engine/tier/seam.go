@@ -50,6 +50,10 @@ type Source interface {
 	// LocalBytes returns how much of the log ring cannot be recycled yet: the
 	// open segment and the sealed ones not offloaded. Offload by space counts it.
 	LocalBytes() int64
+	// Commits returns how many group commits the log has made durable and how long
+	// they took together, from the first append of each to its sync: while uploads
+	// make them slow, fewer run at once.
+	Commits() (n int64, took time.Duration)
 }
 
 // Segment is one sealed segment of the local log. It stays readable until
@@ -205,6 +209,7 @@ type Options struct {
 
 	OffloadAfter time.Duration // age at which a sealed segment is uploaded; default 30 s
 	LocalBytes   int64         // ring size above which the oldest segments go at once; 0 = no bound
+	UrgentBytes  int64         // ring size from which uploads no longer yield to the log's commits; 0 = none
 	SpaceOnly    bool          // ignore age: for file:// on the log's own device
 
 	SliceBytes   int           // block size of new objects; default 1 MiB

@@ -28,6 +28,7 @@ type uploader struct {
 
 	mu         sync.Mutex
 	limit      *limit
+	strain     strain
 	flights    map[uint64]*flight
 	sizes      map[uint64]int64     // of the sealed segments seen so far
 	broken     map[uint64]time.Time // damaged segments, and when to look again
@@ -97,10 +98,11 @@ func (u *uploader) round(ctx context.Context) {
 	waiting := u.uncommitted(sealed, told)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.firstRound = false
 	u.meet(sealed, now)
+	u.firstRound = false
 	due := u.due(waiting, now)
 	u.measure(waiting, len(due), now)
+	u.yield(now)
 	u.behind = len(due) > u.limit.allowed
 	select {
 	case <-u.t.fence.ready:
@@ -129,6 +131,18 @@ func (u *uploader) round(ctx context.Context) {
 		f := &flight{segment: s, began: now, before: u.last, done: make(chan struct{})}
 		u.flights[s.ID()], u.last = f, f
 		u.wait.Go(func() { u.fly(ctx, f) })
+	}
+}
+
+// yield lets fewer uploads run while they make the log's commits slow, unless
+// the log needs room more than speed. Called with mu held.
+func (u *uploader) yield(now time.Time) {
+	backlog := max(0, u.pending.due-len(u.flights))
+	commits, took := u.t.o.Source.Commits()
+	strained := u.strain.look(commits, took, len(u.flights) <= u.limit.least(backlog), now)
+	urgent := u.t.o.UrgentBytes > 0 && u.t.o.Source.LocalBytes() >= u.t.o.UrgentBytes
+	if strained && !urgent {
+		u.limit.strained(backlog, now)
 	}
 }
 
@@ -224,6 +238,9 @@ func (u *uploader) meet(sealed []Segment, now time.Time) {
 		if _, ok := sizes[id]; !ok {
 			delete(u.broken, id)
 		}
+	}
+	if u.firstRound { // what an earlier process left is a backlog
+		arrived = 0
 	}
 	u.limit.arrive(arrived, now)
 }
