@@ -18,6 +18,7 @@ const (
 	askEvery    = 10 * time.Millisecond // until the page is whole
 	wholeWithin = time.Minute
 	restBetween = 3 * time.Second // the brokers come to rest
+	warmUps     = 2               // pairs that do not count: brokers compile what they have not served yet, at the cost of who comes first
 	maxPage     = 256 << 20
 )
 
@@ -228,7 +229,7 @@ func watchGrid(ctx context.Context, o options) (r ratios, err error) {
 		watchers = append(watchers, kminion(o.kminion))
 	}
 	var pairs []pair
-	for i := range o.pairs {
+	for i := range warmUps + o.pairs {
 		var p pair
 		sides := []*cost{&p.ours, &p.theirs}
 		for n := range watchers {
@@ -240,7 +241,9 @@ func watchGrid(ctx context.Context, o options) (r ratios, err error) {
 				return r, err
 			}
 		}
-		pairs = append(pairs, p)
+		if i >= warmUps {
+			pairs = append(pairs, p)
+		}
 	}
 	for _, w := range watchers {
 		if _, err := steady(ctx, w, o.grid, c, o.dir, o.scrapes, o.every); err != nil {

@@ -44,7 +44,7 @@ func main() {
 	flag.IntVar(&o.grid.topics, "grid-topics", 200, "of the grid")
 	flag.IntVar(&o.grid.partitions, "grid-partitions", 10, "of each topic of the grid")
 	flag.IntVar(&o.grid.groups, "grid-groups", 50, "of the grid, each reads all topics")
-	flag.IntVar(&o.pairs, "pairs", 5, "cold cycles of each on the grid")
+	flag.IntVar(&o.pairs, "pairs", 9, "cold cycles of each on the grid, after two that do not count")
 	flag.IntVar(&o.scrapes, "scrapes", 4, "of each on the grid, once it runs")
 	flag.DurationVar(&o.every, "every", 15*time.Second, "between those scrapes")
 	flag.Parse()
