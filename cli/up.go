@@ -116,9 +116,9 @@ func (f *upFlags) compose(p Process, c *cobra.Command) (Config, error) {
 	return cfg, cfg.Validate()
 }
 
-// watcherGC makes a process that only watches collect its garbage four times as often as usual: of a fleet each look makes
+// watcherGC makes a process that only watches collect its garbage five times as often as usual: of a fleet each look makes
 // hundreds of megabytes of it, and processor time is what such a process has left.
-const watcherGC = 25
+const watcherGC = 20
 
 // runUp serves until ctx ends or a part fails, then stops everything in order.
 func runUp(ctx context.Context, p Process, c Config) (err error) {

@@ -16,7 +16,7 @@ import (
 
 // What a fleet must not cost.
 const (
-	maxFleetRSS      = 600 << 20
+	maxFleetRSS      = 600e6
 	maxScrape        = 200 * time.Millisecond
 	maxPerSecond     = 50
 	scrapeEvery      = 200 * time.Millisecond
