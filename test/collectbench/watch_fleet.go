@@ -182,8 +182,22 @@ func byKey(all []asked) string {
 	return text
 }
 
-// askedAtScrape scrapes between two cycles and counts what the fleet is asked meanwhile.
-func (f *fleet) askedAtScrape(ctx context.Context, srv *server.Server) (int, error) {
+// askedAtScrape scrapes between two cycles and counts what the fleet is asked meanwhile, at the least in three tries: a
+// cycle may begin during one.
+func (f *fleet) askedAtScrape(ctx context.Context, srv *server.Server) (least int, err error) {
+	for try := range 3 {
+		n, err := f.askedMeanwhile(ctx, srv)
+		if err != nil {
+			return 0, err
+		}
+		if try == 0 || n < least {
+			least = n
+		}
+	}
+	return least, nil
+}
+
+func (f *fleet) askedMeanwhile(ctx context.Context, srv *server.Server) (int, error) {
 	for { // until a cycle is over
 		all := f.since(f.began)
 		if quiet := time.Since(all[len(all)-1].at); quiet > pause {
