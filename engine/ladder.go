@@ -35,8 +35,8 @@ const maxThrottle = 1000
 // the way is there to be used while the store is away, and early enough that clients slow down before they are refused.
 const throttleFrom = 0.8
 
-// throttleFrom is how much the ring holds when clients are first slowed.
-func (o *TierOptions) throttleFrom() int64 {
+// throttleBytes is how much the ring holds when clients are first slowed.
+func (o *TierOptions) throttleBytes() int64 {
 	return o.LocalBytes + int64(throttleFrom*float64(o.HardLocalBytes-o.LocalBytes))
 }
 
@@ -49,7 +49,7 @@ func (e *Engine) held() int64 {
 // rung says how bad it is: above the soft budget the budget stretches, near the hard limit clients are slowed, at the
 // limit they are refused.
 func (e *Engine) rung(held int64) (rung int32, throttleMs int32) {
-	soft, hard, mark := e.o.Tier.LocalBytes, e.o.Tier.HardLocalBytes, e.o.Tier.throttleFrom()
+	soft, hard, mark := e.o.Tier.LocalBytes, e.o.Tier.HardLocalBytes, e.o.Tier.throttleBytes()
 	switch {
 	case held >= hard:
 		return rungRefusing, maxThrottle

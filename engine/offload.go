@@ -20,7 +20,7 @@ func (e *Engine) startTier(ctx context.Context) error {
 	t, err := tier.Open(ctx, tier.Options{
 		Objects: e.o.Store, Journal: journal{e}, Source: source{e}, Replay: e.tierRec.replay(), Clock: e.o.Clock,
 		Observer: tierObserver{e}, Meta: e.meta, ClusterID: e.ClusterID(), NodeID: e.o.NodeID,
-		OffloadAfter: o.OffloadAfter, LocalBytes: o.LocalBytes / 2, UrgentBytes: o.throttleFrom(), SpaceOnly: o.SpaceOnly,
+		OffloadAfter: o.OffloadAfter, LocalBytes: o.LocalBytes / 2, UrgentBytes: o.throttleBytes(), SpaceOnly: o.SpaceOnly,
 		SliceBytes: int(o.SliceBytes), PoolBytes: o.PoolBytes, ReadAhead: o.ReadAhead, ManifestEvery: o.ManifestEvery, RewriteEvery: o.RewriteEvery, RewriteFan: o.RewriteFan,
 		PrepareTTL: o.PrepareTTL,
 	})

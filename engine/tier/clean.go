@@ -27,27 +27,22 @@ var ErrBusy = fmt.Errorf("%w: tidying up waits", ErrStorage)
 // until it reaches before.
 func (t *Tier) Clean(ctx context.Context, stream uint32, from, before int64, keep func(batch.Header) ([]byte, error)) (next int64, err error) {
 	w := t.rewriter
-	if err := w.lock(ctx); err != nil {
+	if err := w.lockAllowed(ctx); err != nil {
 		return from, err
 	}
 	defer w.unlock()
-	if !w.allowed() {
-		return from, ErrBusy
-	}
 	rows, next, err := w.gatherStream(stream, from, before)
 	if err != nil || len(rows) == 0 {
 		return next, err
 	}
-	held, err := w.hold(rows)
-	defer w.release(held)
+	in, err := w.oneStream(ctx, rows)
 	if err != nil {
 		return from, err
 	}
-	runs, parts := joined(rows)
-	in := oneStream(ctx, w, runs, parts, held)
-	c := cleaned{runs: make([]Run, len(runs)), data: make([][]byte, len(runs))}
+	defer w.release(in.objects)
+	c := cleaned{runs: make([]Run, len(in.runs)), data: make([][]byte, len(in.runs))}
 	changed := false
-	for i, r := range runs {
+	for i, r := range in.runs {
 		b, smaller, err := cleanRun(in, i, keep)
 		if err != nil {
 			return from, err
@@ -56,10 +51,10 @@ func (t *Tier) Clean(ctx context.Context, stream uint32, from, before int64, kee
 		c.runs[i], c.data[i] = r, b
 		changed = changed || smaller
 	}
-	if !changed && len(runs) == len(rows) {
+	if !changed && len(in.runs) == len(rows) {
 		return next, nil // clean already
 	}
-	return next, w.output(ctx, &c, slices.Collect(maps.Keys(held)), rows, stream, stream)
+	return next, w.output(ctx, &c, slices.Collect(maps.Keys(in.objects)), rows, stream, stream)
 }
 
 // gatherStream returns rows of a stream whose objects hold no other rows of it,

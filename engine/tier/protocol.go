@@ -115,7 +115,7 @@ func (u *uploader) feedback(err error, d time.Duration, now time.Time) {
 	switch {
 	case ours:
 	case err == nil:
-		u.limit.success(d, max(0, u.pending.due-len(u.flights)), now)
+		u.limit.success(d, u.backlog(), now)
 	case objectstore.Classify(err) == objectstore.ClassThrottled:
 		u.failures++
 		u.limit.throttled(now)

@@ -91,6 +91,18 @@ func (w *rewriter) allowed() bool {
 	return !lost && !reads && !writes && !w.t.uploader.late() && w.t.journalError() == nil
 }
 
+// lockAllowed locks, or returns ErrBusy.
+func (w *rewriter) lockAllowed(ctx context.Context) error {
+	if err := w.lock(ctx); err != nil {
+		return err
+	}
+	if !w.allowed() {
+		w.unlock()
+		return ErrBusy
+	}
+	return nil
+}
+
 // round does one rewrite and reports whether it changed anything.
 func (w *rewriter) round(ctx context.Context) bool {
 	if w.t.destroyEmpty(ctx) != nil {
@@ -127,11 +139,7 @@ var errFutile = errors.New("nothing to gain")
 // later.
 func (w *rewriter) rewrite(ctx context.Context, ids []ObjectID) error {
 	held := make(map[ObjectID]Object, len(ids))
-	defer func() {
-		for id := range held {
-			w.t.state.release(id)
-		}
-	}()
+	defer w.release(held)
 	gain := false // in bytes or, as the first object shows, in the number of runs
 	for _, id := range ids {
 		o, ok, err := w.t.o.Index.Object(id)

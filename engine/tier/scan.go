@@ -31,25 +31,20 @@ func (t *Tier) Scan(ctx context.Context, stream uint32, from, before int64, fn f
 // there is no more.
 func (t *Tier) scanSome(ctx context.Context, stream uint32, from, before int64, fn func(batch.Header) error) (next int64, err error) {
 	w := t.rewriter
-	if err := w.lock(ctx); err != nil {
+	if err := w.lockAllowed(ctx); err != nil {
 		return from, err
 	}
 	defer w.unlock()
-	if !w.allowed() {
-		return from, ErrBusy
-	}
 	rows, err := w.streamRows(stream, from, before)
 	if err != nil || len(rows) == 0 {
 		return from, err
 	}
-	held, err := w.hold(rows)
-	defer w.release(held)
+	in, err := w.oneStream(ctx, rows)
 	if err != nil {
 		return from, err
 	}
-	runs, parts := joined(rows)
-	in := oneStream(ctx, w, runs, parts, held)
-	for i := range runs {
+	defer w.release(in.objects)
+	for i := range in.runs {
 		err := in.batches(i, func(h batch.Header, _ bool) error {
 			if h.NextOffset() <= from || h.BaseOffset() >= before {
 				return nil
@@ -79,36 +74,37 @@ func (w *rewriter) streamRows(stream uint32, from, before int64) (rows []Row, er
 	return rows, nil
 }
 
-// hold keeps the objects of rows from being deleted; what it returns is to be
-// released also when there is an error. ErrBusy means that one is gone since its
-// rows were gathered: who calls again finds others.
-func (w *rewriter) hold(rows []Row) (held map[ObjectID]Object, err error) {
-	held = map[ObjectID]Object{}
+// oneStream are sources with rows of one stream, which are read object by object,
+// and keeps these from being deleted until they are released. ErrBusy means that
+// one is gone since its rows were gathered: who calls again finds others.
+func (w *rewriter) oneStream(ctx context.Context, rows []Row) (_ *sources, err error) {
+	held := map[ObjectID]Object{}
+	defer func() {
+		if err != nil {
+			w.release(held)
+		}
+	}()
 	for _, r := range rows {
 		if _, ok := held[r.Object]; ok {
 			continue
 		}
 		o, ok, err := w.t.o.Index.Object(r.Object)
 		if err != nil {
-			return held, w.t.failJournal(fmt.Errorf("looking for object %s: %w", objectName(r.Object), err))
+			return nil, w.t.failJournal(fmt.Errorf("looking for object %s: %w", objectName(r.Object), err))
 		}
 		if !ok || !w.t.state.acquire(r.Object) {
-			return held, ErrBusy
+			return nil, ErrBusy
 		}
 		held[r.Object] = o
 	}
-	return held, nil
+	runs, parts := joined(rows)
+	return &sources{ctx: ctx, w: w, runs: runs, parts: parts, most: 1, open: map[ObjectID]*blocks{}, objects: held}, nil
 }
 
 func (w *rewriter) release(held map[ObjectID]Object) {
 	for id := range held {
 		w.t.state.release(id)
 	}
-}
-
-// oneStream are sources with runs of one stream: they are read object by object.
-func oneStream(ctx context.Context, w *rewriter, runs []Run, parts [][]Row, held map[ObjectID]Object) *sources {
-	return &sources{ctx: ctx, w: w, runs: runs, parts: parts, most: 1, open: map[ObjectID]*blocks{}, objects: held}
 }
 
 // batches calls fn for each batch of a run, in order; last marks the last one.

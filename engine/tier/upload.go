@@ -137,14 +137,18 @@ func (u *uploader) round(ctx context.Context) {
 // yield lets fewer uploads run while they make the log's commits slow, unless
 // the log needs room more than speed. Called with mu held.
 func (u *uploader) yield(now time.Time) {
-	backlog := max(0, u.pending.due-len(u.flights))
 	commits, took := u.t.o.Source.Commits()
-	strained := u.strain.look(commits, took, len(u.flights) <= u.limit.least(backlog), now)
-	urgent := u.t.o.UrgentBytes > 0 && u.t.o.Source.LocalBytes() >= u.t.o.UrgentBytes
-	if strained && !urgent {
-		u.limit.strained(backlog, now)
+	few := len(u.flights) <= u.limit.least(u.backlog())
+	if !u.strain.look(commits, took, few, now) {
+		return
+	}
+	if u.t.o.UrgentBytes == 0 || u.t.o.Source.LocalBytes() < u.t.o.UrgentBytes {
+		u.limit.strained(u.backlog(), now)
 	}
 }
+
+// backlog is how many segments are due and not under way. Called with mu held.
+func (u *uploader) backlog() int { return max(0, u.pending.due-len(u.flights)) }
 
 // recognise finds segments that an earlier process offloaded and of whose object
 // no record is left: it was rewritten, or died, before the segment was recycled.
